@@ -1,0 +1,165 @@
+/*
+** The distances as SQL functions:
+**
+**   hamming(a, b)            bits in which two codes differ
+**   binhash_hamming(a, b)    the same, under a name that nobody else takes
+**   feature_distance(a, b)   Euclidean distance of two float32 blobs
+**   cosine_distance(a, b)    1 - cosine of the angle between them
+**
+** Each is NULL if an argument is NULL, and an error, never a wrong number, for
+** arguments that cannot be compared: types or lengths that differ, text.
+**
+** hamming takes two BLOBs of equal length, or two INTEGERs, which are 64 bits
+** each (a code kept as a number).  `ORDER BY hamming(code, ?)` over an ordinary
+** table visits every row, and no hook exists that would change that, so it is
+** thin: what it costs is the calls into SQLite for type, bytes and length.
+**
+** Not here: the search that knows it is one, which is topk.c.
+*/
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+static const char *const codes_types[] = {"?",    "INTEGER", "REAL",
+                                          "TEXT", "BLOB",    "NULL"};
+
+/* The name of a type, with a blob's length: "BLOB of 6 bytes". */
+static char *codes_describe(sqlite3_value *value) {
+  int type = sqlite3_value_type(value);
+  if (type == SQLITE_BLOB) {
+    int n = sqlite3_value_bytes(value);
+    return sqlite3_mprintf("BLOB of %d byte%s", n, n == 1 ? "" : "s");
+  }
+  return sqlite3_mprintf("%s", codes_types[type]);
+}
+
+static void codes_mismatch(sqlite3_context *context, const char *function,
+                           const char *wanted, sqlite3_value **argv) {
+  char *a = codes_describe(argv[0]);
+  char *b = codes_describe(argv[1]);
+  if (a && b)
+    bh_result_text_error(context, "%s: wants %s; argument 1 is %s, argument 2 "
+                         "is %s", function, wanted, a, b);
+  else
+    sqlite3_result_error_nomem(context);
+  sqlite3_free(a);
+  sqlite3_free(b);
+}
+
+/*
+** What is not two BLOBs with bytes: apart, so that the common case stays small.
+** Two BLOBs of equal length come here if they are empty, or if one is a
+** zeroblob() and there was no memory to write its zeros.
+*/
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void codes_hamming_other(sqlite3_context *context,
+                                sqlite3_value **argv) {
+  int a = sqlite3_value_type(argv[0]), b = sqlite3_value_type(argv[1]);
+  if (a == SQLITE_NULL || b == SQLITE_NULL) return;
+  if (a == SQLITE_BLOB && b == SQLITE_BLOB) {
+    int n = sqlite3_value_bytes(argv[0]);
+    if (n == 0 && sqlite3_value_bytes(argv[1]) == 0) {
+      sqlite3_result_int64(context, 0);
+      return;
+    }
+    if (n == sqlite3_value_bytes(argv[1])) {
+      sqlite3_result_error_nomem(context);
+      return;
+    }
+  }
+  if (a == SQLITE_INTEGER && b == SQLITE_INTEGER) {
+    sqlite3_int64 x = sqlite3_value_int64(argv[0]);
+    sqlite3_int64 y = sqlite3_value_int64(argv[1]);
+    sqlite3_result_int64(context, (sqlite3_int64)nn_hamming(&x, &y, sizeof(x)));
+    return;
+  }
+  codes_mismatch(context, "hamming", "two BLOBs of equal length or two INTEGERs",
+                 argv);
+}
+
+static void codes_hamming(sqlite3_context *context, int argc,
+                          sqlite3_value **argv) {
+  (void)argc;
+  if (sqlite3_value_type(argv[0]) == SQLITE_BLOB &&
+      sqlite3_value_type(argv[1]) == SQLITE_BLOB) {
+    int n = sqlite3_value_bytes(argv[0]);
+    if (n == sqlite3_value_bytes(argv[1])) {
+      const void *a = sqlite3_value_blob(argv[0]);
+      const void *b = sqlite3_value_blob(argv[1]);
+      if (a && b) {
+        sqlite3_result_int64(context,
+                             (sqlite3_int64)nn_hamming(a, b, (size_t)n));
+        return;
+      }
+    }
+  }
+  codes_hamming_other(context, argv);
+}
+
+/* Two float32 blobs through one of nn's distances. */
+static void codes_float_distance(sqlite3_context *context, sqlite3_value **argv,
+                                 const char *function,
+                                 double (*distance)(const void *, const void *,
+                                                    size_t)) {
+  if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
+      sqlite3_value_type(argv[1]) == SQLITE_NULL)
+    return;
+  int n = sqlite3_value_bytes(argv[0]);
+  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB ||
+      sqlite3_value_type(argv[1]) != SQLITE_BLOB ||
+      n != sqlite3_value_bytes(argv[1]) || n % 4 != 0) {
+    codes_mismatch(context, function,
+                   "two float32 BLOBs of equal length, a multiple of 4 bytes",
+                   argv);
+    return;
+  }
+  const void *a = sqlite3_value_blob(argv[0]);
+  const void *b = sqlite3_value_blob(argv[1]);
+  if (n > 0 && (!a || !b)) {   /* a zeroblob that could not be expanded */
+    sqlite3_result_error_nomem(context);
+    return;
+  }
+  sqlite3_result_double(context, distance(a, b, (size_t)n / 4));
+}
+
+static void codes_feature_distance(sqlite3_context *context, int argc,
+                                   sqlite3_value **argv) {
+  (void)argc;
+  codes_float_distance(context, argv, "feature_distance", nn_euclidean);
+}
+
+static void codes_cosine_distance(sqlite3_context *context, int argc,
+                                  sqlite3_value **argv) {
+  (void)argc;
+  codes_float_distance(context, argv, "cosine_distance", nn_cosine);
+}
+
+/*
+** Does another extension own hamming(a, b) on this connection?  A host built
+** without function_list cannot tell, and then the name is taken.
+*/
+static int codes_hamming_taken(sqlite3 *db) {
+  sqlite3_stmt *stmt = NULL;
+  int taken = 0;
+  if (sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_function_list "
+                         "WHERE name = 'hamming' COLLATE NOCASE "
+                         "AND narg IN (2, -1)", -1, &stmt, NULL) == SQLITE_OK)
+    taken = sqlite3_step(stmt) == SQLITE_ROW;
+  sqlite3_finalize(stmt);
+  return taken;
+}
+
+int bh_register_codes(bh_connection *connection) {
+  const int pure = SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
+  int rc = bh_function(connection, "binhash_hamming", 2, pure, codes_hamming);
+  if (rc == SQLITE_OK && !codes_hamming_taken(connection->db))
+    rc = bh_function(connection, "hamming", 2, pure, codes_hamming);
+  if (rc == SQLITE_OK)
+    rc = bh_function(connection, "feature_distance", 2, SQLITE_DETERMINISTIC,
+                     codes_feature_distance);
+  if (rc == SQLITE_OK)
+    rc = bh_function(connection, "cosine_distance", 2, SQLITE_DETERMINISTIC,
+                     codes_cosine_distance);
+  return rc;
+}

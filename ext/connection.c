@@ -1,0 +1,72 @@
+/*
+** What binhash keeps for a connection, and how functions come to share it.
+**
+** SQLite gives an extension no per-connection slot that is freed in time, but
+** every function and module may carry a pointer with a destructor.  So all of
+** them carry the same bh_connection, each holds a reference, and the last
+** destructor, which runs when the connection closes, frees it.  Nothing is
+** global: two connections share no memory that changes.
+**
+** SQLite calls the functions of one connection under that connection's mutex,
+** which is why nothing here is locked.
+*/
+#define _GNU_SOURCE   /* sched_getaffinity */
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+/* The CPUs that this process may use, which a container makes fewer than the
+** machine has. */
+static int connection_cpus(void) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    int n = CPU_COUNT(&set);
+    if (n > 0) return n;
+  }
+#endif
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (int)n : 1;
+}
+
+bh_connection *bh_connection_new(sqlite3 *db) {
+  bh_connection *c = sqlite3_malloc64(sizeof(*c));
+  if (!c) return NULL;
+  memset(c, 0, sizeof(*c));
+  c->db = db;
+  c->references = 1;
+  c->config.max_pixels = (sqlite3_int64)NN_MAX_PIXELS_DEFAULT;
+  c->config.threads = connection_cpus();
+  c->config.cache_bytes = (sqlite3_int64)256 << 20;
+  return c;
+}
+
+void bh_connection_forget(bh_connection *c) {
+  sqlite3_free(c->last.image);
+  sqlite3_free(c->last.result);
+  memset(&c->last, 0, sizeof(c->last));
+}
+
+void bh_connection_unref(void *connection) {
+  bh_connection *c = connection;
+  if (--c->references > 0) return;
+  bh_connection_forget(c);
+  bh_models_free(c->models);
+  sqlite3_free(c);
+}
+
+int bh_function(bh_connection *c, const char *name, int arguments, int flags,
+                void (*function)(sqlite3_context *, int, sqlite3_value **)) {
+  c->references++;   /* taken back by SQLite, also when it refuses */
+  return sqlite3_create_function_v2(c->db, name, arguments,
+                                    flags | SQLITE_UTF8, c, function, NULL,
+                                    NULL, bh_connection_unref);
+}
+
+int bh_module(bh_connection *c, const char *name, const sqlite3_module *module) {
+  c->references++;
+  return sqlite3_create_module_v2(c->db, name, module, c, bh_connection_unref);
+}

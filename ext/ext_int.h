@@ -1,0 +1,193 @@
+/*
+** What the files of ext share, a section per file.
+**
+** ext speaks SQLite and nothing else: it fetches arguments, hands nn bytes and
+** memory, and turns what comes back into results.
+*/
+#ifndef BINHASH_EXT_INT_H
+#define BINHASH_EXT_INT_H
+
+#ifdef SQLITE_CORE
+#include <sqlite3.h>
+#define SQLITE_EXTENSION_INIT1
+#define SQLITE_EXTENSION_INIT2(api) (void)(api)
+#define SQLITE_EXTENSION_INIT3
+#else
+#include <sqlite3ext.h>
+#endif
+
+#include "../nn/codes.h"
+#include "../nn/network.h"
+#include "binhash.h"
+
+/* connection.c ------------------------------------------------------------ */
+
+typedef struct bh_models bh_models;   /* models.c */
+
+/*
+** What binhash knows of one connection.  Every function and module registered
+** holds a reference, and the last one to be destroyed frees it, so it outlives
+** the statements that use it.
+*/
+typedef struct bh_connection {
+  sqlite3 *db;
+  int references;
+  bh_models *models;
+  struct {
+    sqlite3_int64 max_pixels;
+    sqlite3_int64 threads;
+    sqlite3_int64 cache_bytes;
+    sqlite3_int64 progress;   /* 0 off, 1 log, 2 stderr */
+    sqlite3_int64 amx;
+  } config;
+  sqlite3_int64 forward_passes;   /* images through a network so far */
+  /* The last thing computed from an image, so that a call that SQLite repeats
+  ** for every row costs a comparison of the image (design: images.c). */
+  struct {
+    const void *model;
+    int blob;            /* -1: the code */
+    void *image;
+    sqlite3_int64 image_bytes;
+    void *result;
+    sqlite3_int64 result_bytes;
+  } last;
+} bh_connection;
+
+bh_connection *bh_connection_new(sqlite3 *db);
+void bh_connection_unref(void *connection);   /* an xDestroy */
+/* Drop the remembered image. */
+void bh_connection_forget(bh_connection *connection);
+
+/* Register a scalar function that holds a reference.  flags as for
+** sqlite3_create_function_v2, SQLITE_UTF8 is added. */
+int bh_function(bh_connection *connection, const char *name, int arguments,
+                int flags,
+                void (*function)(sqlite3_context *, int, sqlite3_value **));
+/* Register an eponymous module that holds a reference; pAux of xConnect is the
+** connection. */
+int bh_module(bh_connection *connection, const char *name,
+              const sqlite3_module *module);
+
+/* errors.c: the one place where a status of nn becomes an error of SQLite -- */
+
+extern const nn_memory bh_memory;   /* sqlite3_malloc64 and sqlite3_free */
+
+/* The SQLite code for a status of nn. */
+int bh_code(nn_status status);
+/* "function: sentence" as the result of a function, with bh_code. */
+void bh_result_error(sqlite3_context *context, const char *function,
+                     const nn_error *err);
+/* The same with a sentence of ext's own; the code is SQLITE_ERROR. */
+void bh_result_text_error(sqlite3_context *context, const char *format, ...);
+/* Set the message of a virtual table and return SQLITE_ERROR. */
+int bh_table_error(sqlite3_vtab *table, const char *format, ...);
+int bh_table_nn_error(sqlite3_vtab *table, const char *function,
+                      const nn_error *err);
+
+/* codes.c, images.c, models.c, settings.c, topk.c: what each registers ----- */
+
+int bh_register_codes(bh_connection *connection);
+int bh_register_images(bh_connection *connection);
+int bh_register_models(bh_connection *connection);
+int bh_register_settings(bh_connection *connection);
+int bh_register_topk(bh_connection *connection);
+
+/* topk_plan.c: what the planner is told of binhash_topk -------------------- */
+
+extern const char bh_topk_schema[];
+
+enum {   /* the columns */
+  BH_TOPK_ROWID, BH_TOPK_CODE, BH_TOPK_TABLE, BH_TOPK_COLUMN, BH_TOPK_QUERY,
+  BH_TOPK_K, BH_TOPK_SCHEMA, BH_TOPK_KEY_COLUMN, BH_TOPK_DISTANCE, BH_TOPK_KEY
+};
+
+/* Those that are the function's arguments, counted from 0. */
+#define BH_TOPK_ARGUMENTS 6
+#define BH_TOPK_ARGUMENT(column) ((column) - BH_TOPK_TABLE)
+
+/* idxStr has a letter for each argument of xFilter; these are the letters of
+** the function's arguments, the others are told in topk_plan.c. */
+extern const char bh_topk_letters[];
+
+/* Bits of idxNum. */
+#define BH_TOPK_READS_CODE 1
+#define BH_TOPK_READS_KEY 2
+#define BH_TOPK_INCOMPLETE 4
+
+int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
+
+/* topk_scan.c: a table's codes into an nn_nearest ------------------------- */
+
+typedef struct bh_scan bh_scan;
+
+/* What is scanned.  schema NULL: the table that the bare name means; key NULL:
+** no key column. */
+typedef struct bh_source {
+  const char *table, *column, *schema, *key;
+} bh_source;
+
+/* What goes where, and which rows. */
+typedef struct bh_target {
+  nn_nearest *nearest;
+  sqlite3_int64 bytes;          /* of the query */
+  int integers;                 /* the query and the codes are INTEGERs */
+  int keep_keys;                /* pack the key column as the row's payload */
+  const sqlite3_int64 *rowids;  /* only these, in rising order; NULL: all */
+  sqlite3_int64 rowid_count;
+} bh_target;
+
+/* Register the private aggregate that the scan is. */
+int bh_scan_register(sqlite3 *db);
+/*
+** Find out what the source is and prepare to read it.  On error *error is a
+** message for sqlite3_free, or NULL where the code says all.
+*/
+int bh_scan_open(sqlite3 *db, const bh_source *source, bh_scan **out,
+                 char **error);
+void bh_scan_close(bh_scan *scan);   /* NULL is fine */
+int bh_scan_is_of(const bh_scan *scan, const bh_source *source);
+/* Do its rows have rowids?  If not, they are numbered from 1 as they come, and
+** target->rowids does not apply. */
+int bh_scan_has_rowids(const bh_scan *scan);
+/* Add every row; errors as above. */
+int bh_scan_run(bh_scan *scan, const bh_target *target, char **error);
+/* The result of a function: the key in the payload of a row. */
+void bh_scan_result_key(sqlite3_context *context, const nn_nearest_row *row);
+
+/* models.c ---------------------------------------------------------------- */
+
+/*
+** The head that a name stands for on this connection, the default one for NULL.
+** On error: NULL, and *error is a message for sqlite3_free (or NULL when out of
+** memory).
+*/
+typedef struct bh_head {
+  const nn_model *model;
+  const nn_head *head;
+} bh_head;
+int bh_models_find(bh_connection *connection, const char *name, bh_head *out,
+                   char **error);
+/* The default model's name, NULL when built without one. */
+const char *bh_models_default(const bh_connection *connection);
+void bh_models_free(bh_models *models);
+/* The i-th model, copied; its name is "" past the last. */
+typedef struct bh_model_row {
+  char name[104];
+  char sha256[65];
+  const char *kind;   /* a static string */
+  int bits, is_default;
+} bh_model_row;
+int bh_models_describe(bh_connection *connection, int i, bh_model_row *row,
+                       char **error);
+
+/* models_table.c ---------------------------------------------------------- */
+
+int bh_register_models_table(bh_connection *connection);
+
+/* default_model.c --------------------------------------------------------- */
+
+/* The compiled-in model's bytes and name; *n is 0 and the name NULL when built
+** with MODEL=none. */
+const void *bh_default_model(sqlite3_int64 *n, const char **name);
+
+#endif

@@ -1,0 +1,431 @@
+/*
+** The functions that look at pictures:
+**
+**     img_hash(image [, model])            the code of an image
+**     try_img_hash(image [, model])        the same, NULL for what is no image
+**     img_hash_rgb(rgb, width, height [, model])
+**     img_features(image [, model])        the layer before the latent layer
+**     img_layer(image, layer [, model])    any layer
+**     img_label(image [, model])           the most likely class
+**     img_error(image), img_info(image)    why not; what it is
+**
+** All but the last two are one path: find the model, fetch the image, decode,
+** run, and hand over bytes.  NULL in (image or model) gives NULL out.
+**
+** The last image is remembered.  SQLite evaluates img_hash(readfile('x.jpg'))
+** once for every row of ORDER BY hamming(code, img_hash(readfile('x.jpg'))),
+** since readfile is not deterministic, and a forward pass for every row would
+** make the plain way to write a search the wrong one.  So a connection keeps
+** its last (model, layer, image) and the bytes that came out: a repeated call
+** costs a comparison of the image.  The image is compared whole: a hash of it
+** would be as slow and less certain.
+**
+** What decodes hostile bytes is not INNOCUOUS; all of it is DETERMINISTIC.
+*/
+#include <string.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+#define IMAGES_CODE (-1)     /* as a blob number: the code, not a layer */
+#define IMAGES_CODE_BYTES 128   /* of 1024 bits, the widest latent layer */
+
+/* What one call wants. */
+typedef struct images_call {
+  const char *function;
+  sqlite3_context *context;
+  bh_connection *connection;
+  bh_head head;
+  int blob;               /* or IMAGES_CODE */
+  int quiet;              /* a picture that cannot be hashed gives NULL */
+} images_call;
+
+static const char *images_type_name(int type) {
+  switch (type) {
+    case SQLITE_INTEGER: return "INTEGER";
+    case SQLITE_FLOAT: return "REAL";
+    case SQLITE_TEXT: return "TEXT";
+    default: return "NULL";
+  }
+}
+
+/*
+** Is the argument bytes of an image?  If not, *why is a sentence: static, and
+** the same for img_hash and img_error.
+*/
+static int images_is_blob(sqlite3_value *value, nn_error *why) {
+  int type = sqlite3_value_type(value);
+  why->status = NN_PICTURE;
+  why->text[0] = 0;
+  if (type == SQLITE_BLOB) return 1;
+  sqlite3_snprintf(sizeof(why->text), why->text,
+                   "argument 1 (image) must be a BLOB, not %s%s",
+                   images_type_name(type), type == SQLITE_TEXT
+                   ? "; readfile('...') gives the bytes of a file" : "");
+  return 0;
+}
+
+/* The bytes of a BLOB, never NULL for an empty one; NULL, with the error set,
+** for a zeroblob that could not be made real. */
+static const void *images_bytes(sqlite3_context *ctx, sqlite3_value *value,
+                                sqlite3_int64 *n) {
+  const void *bytes = sqlite3_value_blob(value);
+  *n = sqlite3_value_bytes(value);
+  if (*n == 0) return "";
+  if (!bytes) sqlite3_result_error_nomem(ctx);
+  return bytes;
+}
+
+/* Find the model that argument i names, the default one where there is no such
+** argument.  0 when the result is set already. */
+static int images_model(images_call *call, int argc, sqlite3_value **argv,
+                        int i) {
+  const char *name = NULL;
+  char *error = NULL;
+  if (argc > i) {
+    if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 0;
+    name = (const char *)sqlite3_value_text(argv[i]);
+    if (!name) {
+      sqlite3_result_error_nomem(call->context);
+      return 0;
+    }
+  }
+  int rc = bh_models_find(call->connection, name, &call->head, &error);
+  if (rc == SQLITE_OK) return 1;
+  if (error) {
+    bh_result_text_error(call->context, "%s: %s", call->function, error);
+  } else {
+    sqlite3_result_error_code(call->context, rc);
+  }
+  sqlite3_free(error);
+  return 0;
+}
+
+/* Report, unless the caller wants NULL for what is wrong with the picture. */
+static void images_fail(const images_call *call, const nn_error *err) {
+  int of_picture = err->status == NN_PICTURE || err->status == NN_TOO_LARGE;
+  if (!call->quiet || !of_picture)
+    bh_result_error(call->context, call->function, err);
+}
+
+/* The last image ----------------------------------------------------------- */
+
+static int images_recall(const images_call *call, const void *image,
+                         sqlite3_int64 n) {
+  const bh_connection *c = call->connection;
+  if (c->last.model != call->head.head || c->last.blob != call->blob ||
+      c->last.image_bytes != n || memcmp(c->last.image, image, (size_t)n))
+    return 0;
+  sqlite3_result_blob64(call->context, c->last.result,
+                        (sqlite3_uint64)c->last.result_bytes, SQLITE_TRANSIENT);
+  return 1;
+}
+
+/* Keep a copy of both, if memory and the setting allow. */
+static void images_remember(const images_call *call, const void *image,
+                            sqlite3_int64 n, const void *result,
+                            sqlite3_int64 result_bytes) {
+  bh_connection *c = call->connection;
+  bh_connection_forget(c);
+  if (n + result_bytes > c->config.cache_bytes) return;
+  c->last.image = sqlite3_malloc64((sqlite3_uint64)n);
+  c->last.result = sqlite3_malloc64((sqlite3_uint64)result_bytes);
+  if (!c->last.image || !c->last.result) {
+    bh_connection_forget(c);
+    return;
+  }
+  memcpy(c->last.image, image, (size_t)n);
+  memcpy(c->last.result, result, (size_t)result_bytes);
+  c->last.model = call->head.head;
+  c->last.blob = call->blob;
+  c->last.image_bytes = n;
+  c->last.result_bytes = result_bytes;
+}
+
+/* From picture to result ---------------------------------------------------- */
+
+/* Run the network up to call->blob; out has room for the blob. */
+static nn_status images_forward(const images_call *call,
+                                const nn_picture *picture, float *out,
+                                nn_error *err) {
+  int chw[3];
+  const nn_model *model = call->head.model;
+  nn_model_input_shape(model, chw);
+  size_t n = (size_t)chw[0] * (size_t)chw[1] * (size_t)chw[2];
+  float *input = sqlite3_malloc64(n * sizeof(*input));
+  if (!input) {
+    err->status = NN_NOMEM;
+    return NN_NOMEM;
+  }
+  nn_status status = nn_prepare(&bh_memory, model, picture, input, err);
+  if (!status) {
+    status = nn_run(&bh_memory, model, NN_FAST, input, 1, call->blob, out, err);
+  }
+  sqlite3_free(input);
+  return status;
+}
+
+/* Compute what the call wants into *out, for sqlite3_free, and its size. */
+static nn_status images_compute(const images_call *call,
+                                const nn_picture *picture, void **out,
+                                sqlite3_int64 *bytes, nn_error *err) {
+  int chw[3];
+  nn_status status;
+  *bytes = IMAGES_CODE_BYTES;
+  if (call->blob != IMAGES_CODE) {
+    *bytes = (sqlite3_int64)(sizeof(float) * nn_model_blob_shape(
+        call->head.model, call->blob, chw));
+  }
+  *out = sqlite3_malloc64((sqlite3_uint64)*bytes);
+  if (!*out) {
+    err->status = NN_NOMEM;
+    return NN_NOMEM;
+  }
+  if (call->blob == IMAGES_CODE) {
+    *bytes = (call->head.head->bits + 7) / 8;
+    status = nn_hash(&bh_memory, call->head.model, call->head.head, picture,
+                     *out, err);
+  } else {
+    status = images_forward(call, picture, *out, err);
+  }
+  if (status) {
+    sqlite3_free(*out);
+  } else {
+    call->connection->forward_passes++;
+  }
+  return status;
+}
+
+/* Decode an image and compute; 0 when an error or NULL is the result. */
+static int images_decode(const images_call *call, const void *image,
+                         sqlite3_int64 n, void **out, sqlite3_int64 *bytes) {
+  nn_error err;
+  nn_picture picture;
+  nn_status status = nn_picture_decode(
+      &bh_memory, image, (size_t)n,
+      (uint64_t)call->connection->config.max_pixels, &picture, &err);
+  if (!status) {
+    status = images_compute(call, &picture, out, bytes, &err);
+    nn_picture_free(&bh_memory, &picture);
+  }
+  if (status) images_fail(call, &err);
+  return !status;
+}
+
+/* The bytes of the image argument; NULL when the result is set. */
+static const void *images_argument(const images_call *call,
+                                   sqlite3_value *value, sqlite3_int64 *n) {
+  nn_error err;
+  if (images_is_blob(value, &err)) return images_bytes(call->context, value, n);
+  images_fail(call, &err);
+  return NULL;
+}
+
+/* The result of the call for an encoded image, from memory or computed. */
+static void images_result(const images_call *call, sqlite3_value *value) {
+  void *out;
+  sqlite3_int64 n, bytes;
+  const void *image = images_argument(call, value, &n);
+  if (!image || images_recall(call, image, n)) return;
+  if (!images_decode(call, image, n, &out, &bytes)) return;
+  images_remember(call, image, n, out, bytes);
+  sqlite3_result_blob64(call->context, out, (sqlite3_uint64)bytes,
+                        sqlite3_free);
+}
+
+static images_call images_begin(sqlite3_context *ctx, const char *function) {
+  images_call call = {function, ctx, sqlite3_user_data(ctx),
+                      {NULL, NULL}, IMAGES_CODE, 0};
+  return call;
+}
+
+static int images_null(sqlite3_value *value) {
+  return sqlite3_value_type(value) == SQLITE_NULL;
+}
+
+/* The functions ------------------------------------------------------------- */
+
+static void images_hash(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "img_hash");
+  if (!images_null(argv[0]) && images_model(&call, argc, argv, 1))
+    images_result(&call, argv[0]);
+}
+
+static void images_try_hash(sqlite3_context *ctx, int argc,
+                            sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "try_img_hash");
+  call.quiet = 1;
+  /* An unknown model is an error for NULL images too: in a bulk statement it
+  ** must not depend on the rows. */
+  if (images_model(&call, argc, argv, 1) && !images_null(argv[0]))
+    images_result(&call, argv[0]);
+}
+
+static void images_features(sqlite3_context *ctx, int argc,
+                            sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "img_features");
+  if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
+  call.blob = call.head.head->features;
+  if (call.blob < 0) {
+    bh_result_text_error(ctx, "img_features: the model '%s' names no feature "
+                         "layer", call.head.head->name);
+    return;
+  }
+  images_result(&call, argv[0]);
+}
+
+static void images_layer(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "img_layer");
+  if (images_null(argv[0]) || images_null(argv[1]) ||
+      !images_model(&call, argc, argv, 2))
+    return;
+  const char *layer = (const char *)sqlite3_value_text(argv[1]);
+  if (!layer) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
+  call.blob = nn_model_blob(call.head.model, layer);
+  if (call.blob < 0) {
+    bh_result_text_error(ctx, "img_layer: the model '%s' has no layer '%s'",
+                         call.head.head->name, layer);
+    return;
+  }
+  images_result(&call, argv[0]);
+}
+
+static void images_label(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "img_label");
+  void *scores;
+  sqlite3_int64 n, bytes;
+  if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
+  call.blob = call.head.head->classifier;
+  if (call.blob < 0) return;
+  const void *image = images_argument(&call, argv[0], &n);
+  if (!image || !images_decode(&call, image, n, &scores, &bytes)) return;
+  int best = 0;
+  const float *score = scores;
+  for (int i = 1; i < call.head.head->classes; i++)
+    if (score[i] > score[best]) best = i;
+  sqlite3_free(scores);
+  if (call.head.head->class_names) {
+    sqlite3_result_text(ctx, call.head.head->class_names[best], -1,
+                        SQLITE_TRANSIENT);
+  } else {
+    sqlite3_result_int(ctx, best);
+  }
+}
+
+static void images_hash_rgb(sqlite3_context *ctx, int argc,
+                            sqlite3_value **argv) {
+  images_call call = images_begin(ctx, "img_hash_rgb");
+  nn_error err;
+  nn_picture picture;
+  void *out;
+  sqlite3_int64 bytes;
+  if (images_null(argv[0]) || images_null(argv[1]) || images_null(argv[2]) ||
+      !images_model(&call, argc, argv, 3))
+    return;
+  sqlite3_int64 w = sqlite3_value_int64(argv[1]);
+  sqlite3_int64 h = sqlite3_value_int64(argv[2]);
+  sqlite3_int64 limit = call.connection->config.max_pixels;
+  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB ||
+      sqlite3_value_type(argv[1]) != SQLITE_INTEGER ||
+      sqlite3_value_type(argv[2]) != SQLITE_INTEGER || w < 1 || h < 1 ||
+      w > limit || h > limit / w) {
+    bh_result_text_error(ctx, "img_hash_rgb: needs a BLOB, a width and a "
+                         "height of at least 1 with at most %lld pixels",
+                         limit);
+    return;
+  }
+  if (sqlite3_value_bytes(argv[0]) != w * h * 3) {
+    bh_result_text_error(ctx, "img_hash_rgb: argument 1 (rgb) has %d bytes, "
+                         "but %lld x %lld pixels of 3 bytes are %lld",
+                         sqlite3_value_bytes(argv[0]), w, h, w * h * 3);
+    return;
+  }
+  const void *rgb = images_bytes(ctx, argv[0], &bytes);
+  if (!rgb) return;
+  nn_picture_borrow(rgb, (int)w, (int)h, &picture);
+  if (images_compute(&call, &picture, &out, &bytes, &err)) {
+    images_fail(&call, &err);
+  } else {
+    sqlite3_result_blob64(ctx, out, (sqlite3_uint64)bytes, sqlite3_free);
+  }
+}
+
+static void images_error(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  bh_connection *c = sqlite3_user_data(ctx);
+  nn_error err;
+  nn_picture picture;
+  sqlite3_int64 n;
+  (void)argc;
+  if (images_is_blob(argv[0], &err)) {
+    const void *image = images_bytes(ctx, argv[0], &n);
+    if (!image) return;
+    if (!nn_picture_decode(&bh_memory, image, (size_t)n,
+                           (uint64_t)c->config.max_pixels, &picture, &err)) {
+      nn_picture_free(&bh_memory, &picture);
+      return;
+    }
+  }
+  if (err.status == NN_NOMEM) {
+    sqlite3_result_error_nomem(ctx);
+  } else {
+    sqlite3_result_text(ctx, err.text, -1, SQLITE_TRANSIENT);
+  }
+}
+
+static void images_info_result(sqlite3_context *ctx,
+                               const nn_picture_info *info) {
+  char *text = sqlite3_mprintf(
+      "{\"format\":\"%s\",\"width\":%d,\"height\":%d,\"channels\":%d,"
+      "\"orientation\":%d}", info->format, info->width, info->height,
+      info->channels, info->orientation);
+  if (!text) {
+    sqlite3_result_error_nomem(ctx);
+  } else {
+    sqlite3_result_text(ctx, text, -1, sqlite3_free);
+  }
+}
+
+static void images_info(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  nn_error err;
+  nn_picture_info info;
+  sqlite3_int64 n;
+  (void)argc;
+  if (images_null(argv[0])) return;
+  if (!images_is_blob(argv[0], &err)) {
+    bh_result_error(ctx, "img_info", &err);
+    return;
+  }
+  const void *image = images_bytes(ctx, argv[0], &n);
+  if (!image) return;
+  if (nn_picture_read_info(image, (size_t)n, &info, &err)) {
+    bh_result_error(ctx, "img_info", &err);
+  } else {
+    images_info_result(ctx, &info);
+  }
+}
+
+int bh_register_images(bh_connection *c) {
+  static const struct {
+    const char *name;
+    int arguments;
+    void (*function)(sqlite3_context *, int, sqlite3_value **);
+  } table[] = {
+      {"img_hash", 1, images_hash},         {"img_hash", 2, images_hash},
+      {"try_img_hash", 1, images_try_hash}, {"try_img_hash", 2, images_try_hash},
+      {"img_hash_rgb", 3, images_hash_rgb}, {"img_hash_rgb", 4, images_hash_rgb},
+      {"img_features", 1, images_features}, {"img_features", 2, images_features},
+      {"img_layer", 2, images_layer},       {"img_layer", 3, images_layer},
+      {"img_label", 1, images_label},       {"img_label", 2, images_label},
+      {"img_error", 1, images_error},       {"img_info", 1, images_info},
+  };
+  int rc = SQLITE_OK;
+  for (size_t i = 0; rc == SQLITE_OK && i < sizeof(table) / sizeof(*table);
+       i++) {
+    rc = bh_function(c, table[i].name, table[i].arguments,
+                     SQLITE_DETERMINISTIC, table[i].function);
+  }
+  return rc;
+}

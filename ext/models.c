@@ -1,0 +1,341 @@
+/*
+** The models of a connection:
+**
+**     SELECT binhash_load('mine', 'mine.safetensors');   -- or a BLOB
+**     SELECT name, bits, sha256 FROM binhash_models;
+**     SELECT binhash_unload('mine');
+**
+** A file holds one network and one or more heads, each with a name of its own;
+** what SQL calls a model is a head.  Loading a file registers its first head
+** under the name that was given and the others under theirs.  A file named by
+** a path is mapped, not read, and stays mapped until its last head is unloaded.
+** The compiled-in default is opened when it is first needed, so a connection
+** that only compares codes never touches it.
+**
+** A name is bound to its bytes: loading the same bytes again under the same
+** name is harmless, other bytes under a name in use are refused.
+*/
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+#define MODELS_NAME_MAX 100   /* bytes of a name */
+
+typedef struct models_file {
+  nn_model *model;
+  void *mapped;        /* munmap this, or */
+  void *copied;        /* sqlite3_free this; the default has neither */
+  size_t bytes;
+  int references;      /* names that stand for a head of it */
+} models_file;
+
+typedef struct models_entry {
+  struct models_entry *next;
+  models_file *file;
+  bh_head head;
+  int is_default;
+  char name[MODELS_NAME_MAX + 1];
+} models_entry;
+
+struct bh_models {
+  models_entry *first;   /* in the order of loading */
+};
+
+static void models_file_close(models_file *file) {
+  if (!file) return;
+  nn_model_close(file->model);
+  if (file->mapped) munmap(file->mapped, file->bytes);
+  sqlite3_free(file->copied);
+  sqlite3_free(file);
+}
+
+static void models_remove(bh_models *models, models_entry *entry) {
+  models_entry **at = &models->first;
+  while (*at != entry) at = &(*at)->next;
+  *at = entry->next;
+  if (--entry->file->references == 0) models_file_close(entry->file);
+  sqlite3_free(entry);
+}
+
+void bh_models_free(bh_models *models) {
+  if (!models) return;
+  while (models->first) models_remove(models, models->first);
+  sqlite3_free(models);
+}
+
+static models_entry *models_lookup(bh_connection *c, const char *name) {
+  models_entry *e = c->models ? c->models->first : NULL;
+  while (e && strcmp(e->name, name) != 0) e = e->next;
+  return e;
+}
+
+/* Append a name; SQLITE_OK or SQLITE_NOMEM. */
+static int models_add(bh_connection *c, models_file *file, int head,
+                      const char *name, int is_default) {
+  if (!c->models) {
+    c->models = sqlite3_malloc64(sizeof(*c->models));
+    if (!c->models) return SQLITE_NOMEM;
+    c->models->first = NULL;
+  }
+  models_entry *e = sqlite3_malloc64(sizeof(*e));
+  if (!e) return SQLITE_NOMEM;
+  memset(e, 0, sizeof(*e));
+  e->file = file;
+  e->head.model = file->model;
+  e->head.head = nn_model_head(file->model, head);
+  e->is_default = is_default;
+  memcpy(e->name, name, strlen(name));
+  file->references++;
+  models_entry **at = &c->models->first;
+  while (*at) at = &(*at)->next;
+  *at = e;
+  return SQLITE_OK;
+}
+
+/* The name of head i of a file that is loaded as `name`. */
+static const char *models_head_name(const models_file *file, int i,
+                                    const char *name) {
+  return i == 0 ? name : nn_model_head(file->model, i)->name;
+}
+
+/*
+** Register every head, all or none.  Takes the file over: it is closed on
+** error.  *error: see bh_models_find.
+*/
+static int models_register(bh_connection *c, models_file *file,
+                           const char *name, int is_default, char **error) {
+  int n = nn_model_head_count(file->model), rc = SQLITE_OK;
+  file->references = 1;   /* ours, until all names hold theirs */
+  for (int i = 0; rc == SQLITE_OK && i < n; i++) {
+    const char *head = models_head_name(file, i, name);
+    if (strlen(head) > MODELS_NAME_MAX) {
+      *error = sqlite3_mprintf("head %d has a name longer than %d bytes", i,
+                               MODELS_NAME_MAX);
+      rc = SQLITE_ERROR;
+    } else if (models_lookup(c, head)) {
+      *error = sqlite3_mprintf("a model named '%s' is loaded already; unload "
+                               "it first or choose another name", head);
+      rc = SQLITE_ERROR;
+    } else {
+      rc = models_add(c, file, i, head, is_default && i == 0);
+    }
+  }
+  if (rc != SQLITE_OK && c->models) {
+    for (models_entry *e = c->models->first, *next; e; e = next) {
+      next = e->next;
+      if (e->file == file) models_remove(c->models, e);
+    }
+  }
+  if (--file->references == 0) models_file_close(file);
+  return rc;
+}
+
+static models_file *models_file_new(void) {
+  models_file *file = sqlite3_malloc64(sizeof(*file));
+  if (file) memset(file, 0, sizeof(*file));
+  return file;
+}
+
+/* Read the model in `bytes`.  Takes the file over. */
+static int models_open(bh_connection *c, models_file *file, const void *bytes,
+                       const char *name, int is_default, char **error) {
+  nn_error err;
+  if (nn_model_open(&bh_memory, bytes, file->bytes, &file->model, &err)) {
+    int rc = bh_code(err.status);
+    if (rc != SQLITE_NOMEM) *error = sqlite3_mprintf("%s", err.text);
+    models_file_close(file);
+    return rc;
+  }
+  models_entry *same = models_lookup(c, name);
+  if (same && strcmp(nn_model_sha256(same->file->model),
+                     nn_model_sha256(file->model)) == 0) {
+    models_file_close(file);
+    return SQLITE_OK;
+  }
+  return models_register(c, file, name, is_default, error);
+}
+
+/* Open the compiled-in model unless that is done. */
+static int models_need_default(bh_connection *c, char **error) {
+  sqlite3_int64 n;
+  const char *name;
+  const void *bytes = bh_default_model(&n, &name);
+  if (!name || models_lookup(c, name)) return SQLITE_OK;
+  models_file *file = models_file_new();
+  if (!file) return SQLITE_NOMEM;
+  file->bytes = (size_t)n;
+  return models_open(c, file, bytes, name, 1, error);
+}
+
+const char *bh_models_default(const bh_connection *c) {
+  sqlite3_int64 n;
+  const char *name;
+  (void)c;
+  bh_default_model(&n, &name);
+  return name;
+}
+
+int bh_models_find(bh_connection *c, const char *name, bh_head *out,
+                   char **error) {
+  const char *fallback = bh_models_default(c);
+  *error = NULL;
+  if (!name && !fallback) {
+    *error = sqlite3_mprintf("this build has no default model; load one with "
+                             "binhash_load and give its name");
+    return SQLITE_ERROR;
+  }
+  if (!name) name = fallback;
+  if (fallback && strcmp(name, fallback) == 0) {
+    int rc = models_need_default(c, error);
+    if (rc != SQLITE_OK) return rc;
+  }
+  models_entry *e = models_lookup(c, name);
+  if (!e) {
+    *error = sqlite3_mprintf("no model named '%s' is loaded", name);
+    return SQLITE_ERROR;
+  }
+  *out = e->head;
+  return SQLITE_OK;
+}
+
+/* Map a file.  The mapping is private: nobody writes through it. */
+static int models_map(const char *path, models_file *file, char **error) {
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &st) != 0) {
+    *error = sqlite3_mprintf("cannot open '%s': %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return SQLITE_CANTOPEN;
+  }
+  if (!S_ISREG(st.st_mode) || st.st_size == 0) {
+    *error = sqlite3_mprintf("'%s' is %s", path, S_ISREG(st.st_mode)
+                             ? "an empty file" : "not a regular file");
+    close(fd);
+    return SQLITE_CANTOPEN;
+  }
+  void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  int why = errno;
+  close(fd);
+  if (p == MAP_FAILED) {
+    *error = sqlite3_mprintf("cannot map '%s': %s", path, strerror(why));
+    return SQLITE_CANTOPEN;
+  }
+  file->mapped = p;
+  file->bytes = (size_t)st.st_size;
+  return SQLITE_OK;
+}
+
+static int models_load_value(bh_connection *c, const char *name,
+                             sqlite3_value *source, char **error) {
+  int rc = models_need_default(c, error);   /* its name is taken */
+  models_file *file = rc == SQLITE_OK ? models_file_new() : NULL;
+  if (!file) return rc == SQLITE_OK ? SQLITE_NOMEM : rc;
+  if (sqlite3_value_type(source) == SQLITE_TEXT) {
+    rc = models_map((const char *)sqlite3_value_text(source), file, error);
+  } else {
+    const void *blob = sqlite3_value_blob(source);
+    file->bytes = (size_t)sqlite3_value_bytes(source);
+    file->copied = sqlite3_malloc64(file->bytes + 1);
+    if (!file->copied || (!blob && file->bytes)) {
+      rc = SQLITE_NOMEM;
+    } else if (file->bytes) {
+      memcpy(file->copied, blob, file->bytes);
+    }
+  }
+  if (rc != SQLITE_OK) {
+    models_file_close(file);
+    return rc;
+  }
+  return models_open(c, file, file->mapped ? file->mapped : file->copied, name,
+                     0, error);
+}
+
+static void models_result_error(sqlite3_context *ctx, const char *function,
+                                int rc, char *error) {
+  if (rc == SQLITE_NOMEM || !error) {
+    sqlite3_result_error_code(ctx, rc);
+  } else {
+    bh_result_text_error(ctx, "%s: %s", function, error);
+    sqlite3_result_error_code(ctx, rc);
+  }
+  sqlite3_free(error);
+}
+
+static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  bh_connection *c = sqlite3_user_data(ctx);
+  const char *name = (const char *)sqlite3_value_text(argv[0]);
+  int type = sqlite3_value_type(argv[1]);
+  (void)argc;
+  if (sqlite3_value_type(argv[0]) != SQLITE_TEXT || !name || !*name ||
+      strlen(name) > MODELS_NAME_MAX) {
+    bh_result_text_error(ctx, "binhash_load: argument 1 (name) must be a text "
+                         "of 1 to %d bytes", MODELS_NAME_MAX);
+    return;
+  }
+  if (type != SQLITE_TEXT && type != SQLITE_BLOB) {
+    bh_result_text_error(ctx, "binhash_load: argument 2 (model) must be a "
+                         "path or a BLOB");
+    return;
+  }
+  char *error = NULL;
+  int rc = models_load_value(c, name, argv[1], &error);
+  if (rc != SQLITE_OK) {
+    models_result_error(ctx, "binhash_load", rc, error);
+    return;
+  }
+  sqlite3_result_text(ctx, nn_model_sha256(models_lookup(c, name)->file->model),
+                      -1, SQLITE_TRANSIENT);
+}
+
+static void models_unload(sqlite3_context *ctx, int argc,
+                          sqlite3_value **argv) {
+  bh_connection *c = sqlite3_user_data(ctx);
+  const char *name = (const char *)sqlite3_value_text(argv[0]);
+  const char *fallback = bh_models_default(c);
+  (void)argc;
+  if (name && fallback && strcmp(name, fallback) == 0) {
+    bh_result_text_error(ctx, "binhash_unload: '%s' is the default model and "
+                         "stays", name);
+    return;
+  }
+  models_entry *e = name ? models_lookup(c, name) : NULL;
+  if (!e) {
+    bh_result_text_error(ctx, "binhash_unload: no model named '%s' is loaded",
+                         name ? name : "NULL");
+    return;
+  }
+  bh_connection_forget(c);
+  models_remove(c->models, e);
+}
+
+int bh_models_describe(bh_connection *c, int i, bh_model_row *row,
+                       char **error) {
+  int rc = models_need_default(c, error);
+  models_entry *e = c->models ? c->models->first : NULL;
+  memset(row, 0, sizeof(*row));
+  if (rc != SQLITE_OK) return rc;
+  while (e && i-- > 0) e = e->next;
+  if (!e) return SQLITE_OK;
+  memcpy(row->name, e->name, sizeof(e->name));
+  row->bits = e->head.head->bits;
+  row->kind = nn_model_kind(e->file->model) == NN_FLOAT32 ? "float32" : "";
+  row->is_default = e->is_default;
+  memcpy(row->sha256, nn_model_sha256(e->file->model), sizeof(row->sha256));
+  return SQLITE_OK;
+}
+
+int bh_register_models(bh_connection *c) {
+  int rc = bh_function(c, "binhash_load", 2, SQLITE_DIRECTONLY, models_load);
+  if (rc == SQLITE_OK) {
+    rc = bh_function(c, "binhash_unload", 1, SQLITE_DIRECTONLY, models_unload);
+  }
+  return rc == SQLITE_OK ? bh_register_models_table(c) : rc;
+}

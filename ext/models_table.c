@@ -1,0 +1,157 @@
+/*
+** SELECT name, bits, kind, is_default, sha256, report FROM binhash_models;
+**
+** The models of this connection as an eponymous table, the compiled-in default
+** first, then in the order of loading.  A cursor takes each row when it reaches
+** it and copies what it shows, so a statement that loads or unloads a model
+** while it reads the table sees a sound list, be it the old or the new one.
+*/
+#include <string.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+enum {
+  MODELS_TABLE_NAME,
+  MODELS_TABLE_BITS,
+  MODELS_TABLE_KIND,
+  MODELS_TABLE_IS_DEFAULT,
+  MODELS_TABLE_SHA256,
+  MODELS_TABLE_REPORT
+};
+
+typedef struct models_table {
+  sqlite3_vtab base;
+  bh_connection *connection;
+} models_table;
+
+typedef struct models_table_cursor {
+  sqlite3_vtab_cursor base;
+  int at;
+  bh_model_row row;   /* row.name is "" past the end */
+} models_table_cursor;
+
+static int models_table_connect(sqlite3 *db, void *aux, int argc,
+                                const char *const *argv, sqlite3_vtab **out,
+                                char **error) {
+  (void)argc;
+  (void)argv;
+  (void)error;
+  int rc = sqlite3_declare_vtab(
+      db, "CREATE TABLE x(name TEXT, bits INTEGER, kind TEXT, "
+      "is_default INTEGER, sha256 TEXT, report TEXT)");
+  if (rc != SQLITE_OK) return rc;
+  models_table *t = sqlite3_malloc64(sizeof(*t));
+  if (!t) return SQLITE_NOMEM;
+  memset(t, 0, sizeof(*t));
+  t->connection = aux;
+  *out = &t->base;
+  return SQLITE_OK;
+}
+
+static int models_table_disconnect(sqlite3_vtab *table) {
+  sqlite3_free(table);
+  return SQLITE_OK;
+}
+
+static int models_table_best_index(sqlite3_vtab *table,
+                                   sqlite3_index_info *info) {
+  (void)table;
+  info->estimatedCost = 10;
+  info->estimatedRows = 4;
+  return SQLITE_OK;
+}
+
+static int models_table_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
+  (void)table;
+  models_table_cursor *cursor = sqlite3_malloc64(sizeof(*cursor));
+  if (!cursor) return SQLITE_NOMEM;
+  memset(cursor, 0, sizeof(*cursor));
+  *out = &cursor->base;
+  return SQLITE_OK;
+}
+
+static int models_table_close(sqlite3_vtab_cursor *cursor) {
+  sqlite3_free(cursor);
+  return SQLITE_OK;
+}
+
+static int models_table_take(models_table_cursor *cursor) {
+  char *error = NULL;
+  models_table *t = (models_table *)cursor->base.pVtab;
+  int rc = bh_models_describe(t->connection, cursor->at, &cursor->row, &error);
+  if (error) bh_table_error(&t->base, "binhash_models: %s", error);
+  sqlite3_free(error);
+  return rc;
+}
+
+static int models_table_filter(sqlite3_vtab_cursor *base, int number,
+                               const char *text, int argc,
+                               sqlite3_value **argv) {
+  models_table_cursor *cursor = (models_table_cursor *)base;
+  (void)number;
+  (void)text;
+  (void)argc;
+  (void)argv;
+  cursor->at = 0;
+  return models_table_take(cursor);
+}
+
+static int models_table_next(sqlite3_vtab_cursor *base) {
+  models_table_cursor *cursor = (models_table_cursor *)base;
+  cursor->at++;
+  return models_table_take(cursor);
+}
+
+static int models_table_eof(sqlite3_vtab_cursor *base) {
+  return ((models_table_cursor *)base)->row.name[0] == 0;
+}
+
+static int models_table_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
+  *out = ((models_table_cursor *)base)->at + 1;
+  return SQLITE_OK;
+}
+
+static int models_table_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
+                               int column) {
+  const bh_model_row *row = &((models_table_cursor *)base)->row;
+  switch (column) {
+    case MODELS_TABLE_NAME:
+      sqlite3_result_text(ctx, row->name, -1, SQLITE_TRANSIENT);
+      break;
+    case MODELS_TABLE_BITS:
+      sqlite3_result_int(ctx, row->bits);
+      break;
+    case MODELS_TABLE_KIND:
+      sqlite3_result_text(ctx, row->kind, -1, SQLITE_STATIC);
+      break;
+    case MODELS_TABLE_IS_DEFAULT:
+      sqlite3_result_int(ctx, row->is_default);
+      break;
+    case MODELS_TABLE_SHA256:
+      sqlite3_result_text(ctx, row->sha256, -1, SQLITE_TRANSIENT);
+      break;
+    case MODELS_TABLE_REPORT:   /* models that were not trained in SQL */
+      sqlite3_result_null(ctx);
+      break;
+  }
+  return SQLITE_OK;
+}
+
+static const sqlite3_module models_table_module = {
+    .iVersion = 0,
+    .xConnect = models_table_connect,
+    .xBestIndex = models_table_best_index,
+    .xDisconnect = models_table_disconnect,
+    .xOpen = models_table_open,
+    .xClose = models_table_close,
+    .xFilter = models_table_filter,
+    .xNext = models_table_next,
+    .xEof = models_table_eof,
+    .xColumn = models_table_column,
+    .xRowid = models_table_rowid,
+};
+
+int bh_register_models_table(bh_connection *c) {
+  return bh_module(c, "binhash_models", &models_table_module);
+}

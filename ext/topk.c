@@ -1,0 +1,473 @@
+/*
+** binhash_topk: the rows of any table or view in the order of the distance of
+** their codes from a query.
+**
+**   SELECT rowid, distance FROM binhash_topk('photos', 'code', ?) LIMIT 10;
+**
+**   SELECT p.path, t.distance
+**   FROM binhash_topk('photos', 'code', ?) t JOIN photos p ON p.id = t.rowid
+**   WHERE p.album = 3 ORDER BY t.distance LIMIT 10;
+**
+** As SQLite sees it, this is the table
+**
+**   (rowid, code, distance, key,
+**    and hidden: table_name, column_name, query, k, schema, key_column)
+**
+** where the six arguments of the function are equalities on the hidden columns,
+** in that order; they may be given in WHERE as well, the query also by MATCH.
+** One scan of the named table (topk_scan.c) happens in xFilter; then xNext hands
+** out row after row in (distance, rowid) order for as long as it is asked
+** (nn's nearest.c).  The planner is told that this order needs no sorting, so a
+** LIMIT above, through whatever joins and filters, stops the search when it has
+** its rows, and no k need be guessed in advance.
+**
+** k, where it is given, is an argument like the others: the rows are the k
+** nearest of the whole table, and WHERE chooses among those.  Therefore nothing
+** that could remove a row before the k nearest are known is used then, except
+** an upper bound of the distance, which removes only what is behind them.
+**
+** LIMIT and OFFSET are a hint how many rows to order first.  They also arrive
+** where they do not apply to this table alone, so they never end the rows.
+**
+** What it is not: an index.  Each search reads every code of the table once.
+** What is told to the planner, and how arguments reach xFilter, is topk_plan.c.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+#define TOPK_NAME "binhash_topk"
+
+/* Views that search views that search themselves would use up the C stack. */
+#define TOPK_DEPTH_MAX 16
+
+typedef struct topk_table {
+  sqlite3_vtab base;
+  sqlite3 *db;
+  int depth;   /* searches that are scanning now, one inside the other */
+} topk_table;
+
+typedef struct topk_cursor {
+  sqlite3_vtab_cursor base;
+  bh_scan *scan;             /* kept from one xFilter to the next, as a join */
+                             /* asks the same table again and again */
+  nn_nearest *nearest;
+  nn_nearest_row row;        /* distance -1 at the end */
+  sqlite3_int64 returned;
+  /* What xFilter was told. */
+  sqlite3_value *arguments[BH_TOPK_ARGUMENTS];   /* NULL: not given */
+  int empty;                 /* a NULL was compared with: no row can match */
+  sqlite3_int64 k;           /* -1: not given */
+  sqlite3_int64 min, max;    /* of the distance */
+  sqlite3_int64 limit, offset;                /* -1: not known */
+  sqlite3_int64 *rowids;     /* NULL: all */
+  sqlite3_int64 rowid_count, rowid_room;
+  int integers;              /* the codes are INTEGERs */
+  sqlite3_int64 query_integer;
+} topk_cursor;
+
+static int topk_connect(sqlite3 *db, void *aux, int argc,
+                        const char *const *argv, sqlite3_vtab **out,
+                        char **error) {
+  (void)aux, (void)argc, (void)argv, (void)error;
+  int rc = sqlite3_declare_vtab(db, bh_topk_schema);
+  if (rc != SQLITE_OK) return rc;
+  topk_table *table = sqlite3_malloc64(sizeof(*table));
+  if (!table) return SQLITE_NOMEM;
+  memset(table, 0, sizeof(*table));
+  table->db = db;
+  *out = &table->base;
+  return SQLITE_OK;
+}
+
+static int topk_disconnect(sqlite3_vtab *table) {
+  sqlite3_free(table);
+  return SQLITE_OK;
+}
+
+static int topk_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
+  (void)table;
+  topk_cursor *cursor = sqlite3_malloc64(sizeof(*cursor));
+  if (!cursor) return SQLITE_NOMEM;
+  memset(cursor, 0, sizeof(*cursor));
+  *out = &cursor->base;
+  return SQLITE_OK;
+}
+
+/* Forget one search, but not the prepared scan. */
+static void topk_clear(topk_cursor *cursor) {
+  nn_nearest_close(cursor->nearest);
+  cursor->nearest = NULL;
+  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++) {
+    sqlite3_value_free(cursor->arguments[i]);
+    cursor->arguments[i] = NULL;
+  }
+  sqlite3_free(cursor->rowids);
+  cursor->rowids = NULL;
+  cursor->rowid_count = cursor->rowid_room = 0;
+  memset(&cursor->row, 0, sizeof(cursor->row));
+  cursor->row.distance = -1;
+  cursor->returned = 0;
+  cursor->empty = 0;
+  cursor->k = -1;
+  cursor->min = 0;
+  cursor->max = 8 * NN_CODE_MAX;
+  cursor->limit = cursor->offset = -1;
+}
+
+static int topk_close(sqlite3_vtab_cursor *base) {
+  topk_cursor *cursor = (topk_cursor *)base;
+  topk_clear(cursor);
+  bh_scan_close(cursor->scan);
+  sqlite3_free(cursor);
+  return SQLITE_OK;
+}
+
+/* Filtering: what was asked ------------------------------------------------ */
+
+static int topk_add_rowid(topk_cursor *cursor, sqlite3_int64 rowid) {
+  if (cursor->rowid_count == cursor->rowid_room) {
+    sqlite3_int64 room = cursor->rowid_room ? 2 * cursor->rowid_room : 16;
+    sqlite3_int64 *rowids = sqlite3_realloc64(
+        cursor->rowids, (sqlite3_uint64)room * sizeof(*rowids));
+    if (!rowids) return SQLITE_NOMEM;
+    cursor->rowids = rowids;
+    cursor->rowid_room = room;
+  }
+  cursor->rowids[cursor->rowid_count++] = rowid;
+  return SQLITE_OK;
+}
+
+/* Take back the list: SQLite is left to compare. */
+static void topk_drop_rowids(topk_cursor *cursor) {
+  sqlite3_free(cursor->rowids);
+  cursor->rowids = NULL;
+  cursor->rowid_count = cursor->rowid_room = 0;
+}
+
+static int topk_compare_rowids(const void *a, const void *b) {
+  sqlite3_int64 x = *(const sqlite3_int64 *)a, y = *(const sqlite3_int64 *)b;
+  return x < y ? -1 : x > y;
+}
+
+/*
+** rowid IN (...): sorted, once each.  A list with a number that is not an
+** INTEGER, or text that might be compared as one, is left to SQLite.
+*/
+static int topk_take_rowid_list(topk_cursor *cursor, sqlite3_value *list) {
+  sqlite3_value *value = NULL;
+  int rc = sqlite3_vtab_in_first(list, &value);
+  for (; rc == SQLITE_OK && value; rc = sqlite3_vtab_in_next(list, &value)) {
+    int type = sqlite3_value_type(value);
+    if (type == SQLITE_NULL) continue;
+    if (type != SQLITE_INTEGER) {
+      topk_drop_rowids(cursor);
+      return SQLITE_OK;
+    }
+    rc = topk_add_rowid(cursor, sqlite3_value_int64(value));
+    if (rc != SQLITE_OK) return rc;
+  }
+  if (rc != SQLITE_DONE && rc != SQLITE_OK) return rc;
+  if (cursor->rowid_count == 0) {
+    cursor->empty = 1;
+    return SQLITE_OK;
+  }
+  qsort(cursor->rowids, (size_t)cursor->rowid_count, sizeof(*cursor->rowids),
+        topk_compare_rowids);
+  sqlite3_int64 n = 1;
+  for (sqlite3_int64 i = 1; i < cursor->rowid_count; i++)
+    if (cursor->rowids[i] != cursor->rowids[n - 1])
+      cursor->rowids[n++] = cursor->rowids[i];
+  cursor->rowid_count = n;
+  return SQLITE_OK;
+}
+
+/* A bound of the distance; one that is not an INTEGER is left to SQLite. */
+static void topk_take_bound(topk_cursor *cursor, char letter,
+                            sqlite3_value *value) {
+  if (sqlite3_value_type(value) == SQLITE_NULL) cursor->empty = 1;
+  if (sqlite3_value_type(value) != SQLITE_INTEGER) return;
+  sqlite3_int64 bound = sqlite3_value_int64(value);
+  sqlite3_int64 most = cursor->max, least = cursor->min;
+  if (bound > 8 * NN_CODE_MAX + 1) bound = 8 * NN_CODE_MAX + 1;
+  if (bound < -1) bound = -1;
+  switch (letter) {
+    case '=': most = least = bound; break;
+    case '<': most = bound - 1; break;
+    case '(': most = bound; break;
+    case '>': least = bound + 1; break;
+    case ')': least = bound; break;
+  }
+  if (most < cursor->max) cursor->max = most;
+  if (least > cursor->min) cursor->min = least;
+}
+
+static void topk_take_hint(sqlite3_int64 *hint, sqlite3_value *value) {
+  if (sqlite3_value_type(value) == SQLITE_INTEGER)
+    *hint = sqlite3_value_int64(value);
+}
+
+/* Read the arguments of xFilter by their letters. */
+static int topk_take(topk_cursor *cursor, const char *letters,
+                     sqlite3_value **argv) {
+  for (int i = 0; letters[i]; i++) {
+    const char *argument = strchr(bh_topk_letters, letters[i]);
+    int rc = SQLITE_OK;
+    if (argument) {
+      sqlite3_value **slot =
+          &cursor->arguments[argument - bh_topk_letters];
+      *slot = sqlite3_value_dup(argv[i]);
+      if (!*slot) rc = SQLITE_NOMEM;
+    } else if (letters[i] == 'r') {
+      if (sqlite3_value_type(argv[i]) == SQLITE_NULL) cursor->empty = 1;
+      if (sqlite3_value_type(argv[i]) == SQLITE_INTEGER)
+        rc = topk_add_rowid(cursor, sqlite3_value_int64(argv[i]));
+    } else if (letters[i] == 'R') {
+      rc = topk_take_rowid_list(cursor, argv[i]);
+    } else if (letters[i] == 'l') {
+      topk_take_hint(&cursor->limit, argv[i]);
+    } else if (letters[i] == 'o') {
+      topk_take_hint(&cursor->offset, argv[i]);
+    } else {
+      topk_take_bound(cursor, letters[i], argv[i]);
+    }
+    if (rc != SQLITE_OK) return rc;
+  }
+  return SQLITE_OK;
+}
+
+/* The text of an argument that is a name; NULL is an optional one not given. */
+static int topk_name(topk_cursor *cursor, int column, const char *name,
+                     int optional, const char **out) {
+  sqlite3_value *value = cursor->arguments[BH_TOPK_ARGUMENT(column)];
+  int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
+  *out = NULL;
+  if (optional && type == SQLITE_NULL) return SQLITE_OK;
+  if (type != SQLITE_TEXT)
+    return bh_table_error(cursor->base.pVtab,
+                          TOPK_NAME ": argument %s must be TEXT", name);
+  *out = (const char *)sqlite3_value_text(value);
+  if (!*out) return SQLITE_NOMEM;
+  if (strlen(*out) != (size_t)sqlite3_value_bytes(value))
+    return bh_table_error(cursor->base.pVtab,
+                          TOPK_NAME ": argument %s has a NUL in it", name);
+  return SQLITE_OK;
+}
+
+static int topk_check_k(topk_cursor *cursor) {
+  sqlite3_value *k = cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)];
+  if (!k || sqlite3_value_type(k) == SQLITE_NULL) return SQLITE_OK;
+  if (sqlite3_value_type(k) != SQLITE_INTEGER || sqlite3_value_int64(k) < 0)
+    return bh_table_error(cursor->base.pVtab, TOPK_NAME
+                          ": argument k must be an integer, 0 or more, or "
+                          "NULL for all rows");
+  cursor->k = sqlite3_value_int64(k);
+  /* Rows before the lower bound are among the k nearest: SQLite drops them. */
+  cursor->min = 0;
+  return SQLITE_OK;
+}
+
+/* The query: its bytes, for INTEGERs those of the number. */
+static int topk_query(topk_cursor *cursor, const void **query,
+                      sqlite3_int64 *bytes) {
+  sqlite3_value *value = cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_QUERY)];
+  int type = sqlite3_value_type(value);
+  cursor->integers = type == SQLITE_INTEGER;
+  if (type != SQLITE_BLOB && type != SQLITE_INTEGER)
+    return bh_table_error(cursor->base.pVtab, TOPK_NAME
+                          ": argument query must be a BLOB, or an INTEGER "
+                          "where the codes are INTEGERs");
+  if (cursor->integers) {
+    cursor->query_integer = sqlite3_value_int64(value);
+    *query = &cursor->query_integer;
+    *bytes = sizeof(cursor->query_integer);
+    return SQLITE_OK;
+  }
+  *bytes = sqlite3_value_bytes(value);
+  *query = sqlite3_value_blob(value);
+  return *query || *bytes == 0 ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* Filtering: the search ---------------------------------------------------- */
+
+/* Report what the scan said, and take its message.  A search inside a search
+** has put the name before it already. */
+static int topk_scan_error(topk_cursor *cursor, int rc, char *error) {
+  const char *prefix = TOPK_NAME ": ";
+  if (error) {
+    if (strncmp(error, prefix, strlen(prefix)) == 0) prefix = "";
+    int made = bh_table_error(cursor->base.pVtab, "%s%s", prefix, error);
+    if (made == SQLITE_NOMEM) rc = made;
+    sqlite3_free(error);
+  }
+  return rc;
+}
+
+static int topk_prepare(topk_cursor *cursor) {
+  topk_table *table = (topk_table *)cursor->base.pVtab;
+  bh_source source;
+  char *error = NULL;
+  int rc = topk_name(cursor, BH_TOPK_TABLE, "table", 0, &source.table);
+  if (rc == SQLITE_OK)
+    rc = topk_name(cursor, BH_TOPK_COLUMN, "column", 0, &source.column);
+  if (rc == SQLITE_OK)
+    rc = topk_name(cursor, BH_TOPK_SCHEMA, "schema", 1, &source.schema);
+  if (rc == SQLITE_OK)
+    rc = topk_name(cursor, BH_TOPK_KEY_COLUMN, "key_column", 1, &source.key);
+  if (rc != SQLITE_OK) return rc;
+  if (cursor->scan && bh_scan_is_of(cursor->scan, &source)) return SQLITE_OK;
+  bh_scan_close(cursor->scan);
+  cursor->scan = NULL;
+  rc = bh_scan_open(table->db, &source, &cursor->scan, &error);
+  return topk_scan_error(cursor, rc, error);
+}
+
+/* Everything of the search that reads the table. */
+static int topk_search(topk_cursor *cursor, int idx_num) {
+  bh_target target;
+  const void *query = NULL;
+  nn_error err;
+  char *error = NULL;
+  memset(&target, 0, sizeof(target));
+  int rc = topk_query(cursor, &query, &target.bytes);
+  if (rc == SQLITE_OK) rc = topk_prepare(cursor);
+  if (rc != SQLITE_OK) return rc;
+  if (nn_nearest_open(&bh_memory, query, (size_t)target.bytes,
+                      (int)cursor->max, idx_num & BH_TOPK_READS_CODE,
+                      &cursor->nearest, &err) != NN_OK)
+    return bh_table_nn_error(cursor->base.pVtab, TOPK_NAME ": argument query",
+                             &err);
+  target.nearest = cursor->nearest;
+  target.integers = cursor->integers;
+  target.keep_keys = idx_num & BH_TOPK_READS_KEY;
+  target.rowids = cursor->rowids;
+  target.rowid_count = cursor->rowid_count;
+  rc = bh_scan_run(cursor->scan, &target, &error);
+  return topk_scan_error(cursor, rc, error);
+}
+
+/* How many rows the statement will take, as far as that is known; 0 if not. */
+static sqlite3_int64 topk_hint(const topk_cursor *cursor) {
+  sqlite3_int64 hint = 0;
+  if (cursor->limit >= 0 && cursor->limit < 1000000000) {
+    hint = cursor->limit;
+    if (cursor->offset > 0 && cursor->offset < 1000000000)
+      hint += cursor->offset;
+  }
+  if (cursor->k >= 0 && (hint == 0 || cursor->k < hint)) hint = cursor->k;
+  return hint;
+}
+
+static int topk_next(sqlite3_vtab_cursor *base) {
+  topk_cursor *cursor = (topk_cursor *)base;
+  nn_error err;
+  cursor->row.distance = -1;
+  if (cursor->k >= 0 && cursor->returned >= cursor->k) return SQLITE_OK;
+  do {
+    if (nn_nearest_next(cursor->nearest, topk_hint(cursor), &cursor->row, &err)
+        != NN_OK)
+      return bh_table_nn_error(base->pVtab, TOPK_NAME, &err);
+  } while (cursor->row.distance >= 0 && cursor->row.distance < cursor->min);
+  cursor->returned++;
+  return SQLITE_OK;
+}
+
+static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
+                       const char *idx_str, int argc, sqlite3_value **argv) {
+  topk_cursor *cursor = (topk_cursor *)base;
+  topk_table *table = (topk_table *)base->pVtab;
+  (void)argc;
+  topk_clear(cursor);
+  if (idx_num & BH_TOPK_INCOMPLETE)
+    return bh_table_error(base->pVtab, TOPK_NAME ": wants a table, a column and "
+                          "a query: " TOPK_NAME "('photos', 'code', ?) in FROM, "
+                          "or query = ? in WHERE, which a LEFT JOIN may keep "
+                          "from it");
+  int rc = topk_take(cursor, idx_str, argv);
+  if (rc == SQLITE_OK) rc = topk_check_k(cursor);
+  if (rc != SQLITE_OK) return rc;
+  if (sqlite3_value_type(cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_QUERY)]) ==
+          SQLITE_NULL || cursor->empty || cursor->min > cursor->max ||
+      cursor->k == 0)
+    return SQLITE_OK;
+  if (table->depth >= TOPK_DEPTH_MAX)
+    return bh_table_error(base->pVtab, TOPK_NAME ": searches are nested more "
+                          "than %d deep", TOPK_DEPTH_MAX);
+  table->depth++;
+  rc = topk_search(cursor, idx_num);
+  table->depth--;
+  return rc == SQLITE_OK ? topk_next(base) : rc;
+}
+
+/* Rows -------------------------------------------------------------------- */
+
+static int topk_eof(sqlite3_vtab_cursor *base) {
+  return ((topk_cursor *)base)->row.distance < 0;
+}
+
+static void topk_result_code(sqlite3_context *context,
+                             const topk_cursor *cursor) {
+  sqlite3_int64 integer;
+  if (!cursor->row.code) {
+    bh_result_text_error(context, TOPK_NAME ": the plan kept no codes");
+  } else if (cursor->integers) {
+    memcpy(&integer, cursor->row.code, sizeof(integer));
+    sqlite3_result_int64(context, integer);
+  } else {
+    sqlite3_value *query = cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_QUERY)];
+    sqlite3_result_blob(context, cursor->row.code, sqlite3_value_bytes(query),
+                        SQLITE_TRANSIENT);
+  }
+}
+
+static int topk_column(sqlite3_vtab_cursor *base, sqlite3_context *context,
+                       int column) {
+  topk_cursor *cursor = (topk_cursor *)base;
+  switch (column) {
+    case BH_TOPK_ROWID:
+      sqlite3_result_int64(context, cursor->row.rowid);
+      break;
+    case BH_TOPK_CODE:
+      topk_result_code(context, cursor);
+      break;
+    case BH_TOPK_DISTANCE:
+      sqlite3_result_int(context, cursor->row.distance);
+      break;
+    case BH_TOPK_KEY:
+      bh_scan_result_key(context, &cursor->row);
+      break;
+    default:
+      if (cursor->arguments[BH_TOPK_ARGUMENT(column)])
+        sqlite3_result_value(context,
+                             cursor->arguments[BH_TOPK_ARGUMENT(column)]);
+  }
+  return SQLITE_OK;
+}
+
+static int topk_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid) {
+  *rowid = ((topk_cursor *)base)->row.rowid;
+  return SQLITE_OK;
+}
+
+/* No xCreate: the table exists by its name alone. */
+static const sqlite3_module topk_module = {
+    .iVersion = 0,
+    .xConnect = topk_connect,
+    .xBestIndex = bh_topk_best_index,
+    .xDisconnect = topk_disconnect,
+    .xOpen = topk_open,
+    .xClose = topk_close,
+    .xFilter = topk_filter,
+    .xNext = topk_next,
+    .xEof = topk_eof,
+    .xColumn = topk_column,
+    .xRowid = topk_rowid,
+};
+
+int bh_register_topk(bh_connection *connection) {
+  int rc = bh_scan_register(connection->db);
+  if (rc == SQLITE_OK) rc = bh_module(connection, TOPK_NAME, &topk_module);
+  return rc;
+}

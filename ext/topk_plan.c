@@ -1,0 +1,186 @@
+/*
+** binhash_topk in the eyes of the planner: its columns, and xBestIndex.
+**
+** The arguments of the function are equalities on hidden columns.  A plan in
+** which one of them exists but has no value yet is refused, so that SQLite looks
+** for an order of the join in which it has; a plan without them, which a LEFT
+** JOIN may leave, is accepted only to fail in xFilter with a message.
+**
+** Rows come in (distance, rowid) order, so an ORDER BY that asks for this is
+** consumed.  Bounds of the distance and rowids are taken where that cannot
+** change the result: never rowids together with k, since the k nearest are those
+** of the whole table.  Everything but the arguments is also checked by SQLite.
+*/
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+/* The rowid is a column too, so that SELECT * shows it. */
+const char bh_topk_schema[] =
+    "CREATE TABLE x(rowid INTEGER, code BLOB, table_name HIDDEN, "
+    "column_name HIDDEN, query HIDDEN, k HIDDEN, schema HIDDEN, "
+    "key_column HIDDEN, distance INTEGER, \"key\")";
+
+/*
+** xBestIndex tells xFilter what its arguments are.  idxStr has a letter for
+** each argument, in order:
+**
+**   t c q n s y   table, column, query, k, schema, key column
+**   = < ( > )     distance =, <, <=, >, >=
+**   r R           rowid =; rowid IN, the whole list at once
+**   l o           LIMIT, OFFSET
+**
+** idxNum is a set of bits:
+**
+**   1   code is read, so codes must be kept
+**   2   key is read, so keys must be kept
+**   4   there is no table, column or query: xFilter explains the form
+**
+** The function's arguments come first, since SQLite can leave only the first
+** 16 unchecked, and these are all used as they are; everything else is checked
+** again by SQLite, which makes a bound that is not an integer, say, its affair.
+**
+** Costs: the table behind is not known here, so a search costs 1,000,000, which
+** is more than whatever it is joined with, and gives 25 rows, so that in a join
+** it comes first, once, and its order is the order of the result.  Asking for
+** one rowid costs nearly as much: a join that could ask for the rowids one by
+** one does so for a single row only.
+*/
+const char bh_topk_letters[] = "tcqnsy";
+
+typedef struct plan_state {
+  sqlite3_index_info *info;
+  int arguments[BH_TOPK_ARGUMENTS];   /* constraint of each, -1 without */
+  int rowid, rowid_in;                /* constraint used, -1 without */
+  int bounds;
+  int argv;                           /* arguments of xFilter so far */
+} plan_state;
+
+/* Which argument a constraint gives, -1 if none. */
+static int plan_constraint_argument(const struct sqlite3_index_constraint *c) {
+  if (c->op == SQLITE_INDEX_CONSTRAINT_MATCH &&
+      (c->iColumn == BH_TOPK_QUERY || c->iColumn == BH_TOPK_CODE))
+    return BH_TOPK_ARGUMENT(BH_TOPK_QUERY);
+  if (c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->iColumn >= BH_TOPK_TABLE &&
+      c->iColumn <= BH_TOPK_KEY_COLUMN)
+    return BH_TOPK_ARGUMENT(c->iColumn);
+  return -1;
+}
+
+/* Find the arguments.  One that exists but cannot be used in this plan makes
+** the plan unusable. */
+static int plan_arguments(plan_state *plan) {
+  unsigned waiting = 0;
+  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++) plan->arguments[i] = -1;
+  for (int i = 0; i < plan->info->nConstraint; i++) {
+    const struct sqlite3_index_constraint *c = &plan->info->aConstraint[i];
+    int argument = plan_constraint_argument(c);
+    if (argument < 0) continue;
+    if (!c->usable) waiting |= 1u << argument;
+    else if (plan->arguments[argument] < 0) plan->arguments[argument] = i;
+  }
+  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++)
+    if (plan->arguments[i] < 0 && (waiting & 1u << i)) return SQLITE_CONSTRAINT;
+  return SQLITE_OK;
+}
+
+static void plan_use(plan_state *plan, int constraint, char letter, int omit) {
+  plan->info->aConstraintUsage[constraint].argvIndex = plan->argv + 1;
+  plan->info->aConstraintUsage[constraint].omit = (unsigned char)omit;
+  plan->info->idxStr[plan->argv++] = letter;
+}
+
+static char plan_bound_letter(int op) {
+  switch (op) {
+    case SQLITE_INDEX_CONSTRAINT_EQ: return '=';
+    case SQLITE_INDEX_CONSTRAINT_LT: return '<';
+    case SQLITE_INDEX_CONSTRAINT_LE: return '(';
+    case SQLITE_INDEX_CONSTRAINT_GT: return '>';
+    case SQLITE_INDEX_CONSTRAINT_GE: return ')';
+  }
+  return 0;
+}
+
+/* Bounds of the distance, LIMIT and OFFSET, and where to find the rowid. */
+static void plan_rest(plan_state *plan) {
+  sqlite3_index_info *info = plan->info;
+  for (int i = 0; i < info->nConstraint; i++) {
+    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
+    char letter = plan_bound_letter(c->op);
+    if (!c->usable) continue;
+    if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT) {
+      plan_use(plan, i, 'l', 0);
+    } else if (c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
+      plan_use(plan, i, 'o', 0);
+    } else if (c->iColumn == BH_TOPK_DISTANCE && letter) {
+      /* IN arrives value by value, and would repeat the scan for each. */
+      if (letter == '=' && sqlite3_vtab_in(info, i, -1)) continue;
+      plan_use(plan, i, letter, 0);
+      plan->bounds++;
+    } else if (letter == '=' && c->iColumn <= BH_TOPK_ROWID) {
+      if (sqlite3_vtab_in(info, i, -1)) plan->rowid_in = i;
+      else plan->rowid = i;
+    }
+  }
+}
+
+/* ORDER BY distance, or distance, rowid: what follows a rowid orders nothing. */
+static int plan_order(const sqlite3_index_info *info) {
+  if (info->nOrderBy < 1 || info->aOrderBy[0].iColumn != BH_TOPK_DISTANCE ||
+      info->aOrderBy[0].desc)
+    return 0;
+  return info->nOrderBy == 1 || (info->aOrderBy[1].iColumn <= BH_TOPK_ROWID &&
+                                 !info->aOrderBy[1].desc);
+}
+
+static void plan_cost(plan_state *plan, int has_k) {
+  sqlite3_index_info *info = plan->info;
+  info->estimatedCost = 1000000;
+  info->estimatedRows = 25;
+  if (has_k) {
+    sqlite3_value *k = NULL;
+    int constraint = plan->arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)];
+    if (sqlite3_vtab_rhs_value(info, constraint, &k) == SQLITE_OK &&
+        sqlite3_value_type(k) == SQLITE_INTEGER && sqlite3_value_int64(k) > 0)
+      info->estimatedRows = sqlite3_value_int64(k);
+  } else if (plan->rowid >= 0) {
+    info->estimatedCost = 900000;
+    info->estimatedRows = 1;
+    info->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
+  } else if (plan->rowid_in >= 0 || plan->bounds > 0) {
+    info->estimatedCost = 950000;
+    info->estimatedRows = 10;
+  }
+}
+
+int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
+  (void)table;
+  plan_state plan = {.info = info, .rowid = -1, .rowid_in = -1};
+  int rc = plan_arguments(&plan);
+  if (rc != SQLITE_OK) return rc;
+  info->idxStr = sqlite3_malloc64((sqlite3_uint64)info->nConstraint + 1);
+  if (!info->idxStr) return SQLITE_NOMEM;
+  info->needToFreeIdxStr = 1;
+  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++)
+    if (plan.arguments[i] >= 0)
+      plan_use(&plan, plan.arguments[i], bh_topk_letters[i], 1);
+  int has_k = plan.arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)] >= 0;
+  plan_rest(&plan);
+  if (plan.rowid >= 0 && !has_k) {
+    plan_use(&plan, plan.rowid, 'r', 0);
+  } else if (plan.rowid_in >= 0 && !has_k) {
+    sqlite3_vtab_in(info, plan.rowid_in, 1);
+    plan_use(&plan, plan.rowid_in, 'R', 0);
+  }
+  info->idxStr[plan.argv] = 0;
+  if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_CODE)
+    info->idxNum |= BH_TOPK_READS_CODE;
+  if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_KEY)
+    info->idxNum |= BH_TOPK_READS_KEY;
+  plan_cost(&plan, has_k);
+  if (plan.arguments[0] < 0 || plan.arguments[1] < 0 || plan.arguments[2] < 0) {
+    info->idxNum |= BH_TOPK_INCOMPLETE;
+    info->estimatedCost = 1e30;
+  }
+  info->orderByConsumed = plan_order(info);
+  return SQLITE_OK;
+}

@@ -1,0 +1,503 @@
+/*
+** The inner scan of binhash_topk: every code of a table or view, once.
+**
+** It is one statement,
+**
+**   SELECT binhash_topk_add(?1, t.rowid, t."code", t."key")
+**   FROM "main"."photos" AS t
+**
+** whose private aggregate puts each row into an nn_nearest.  An aggregate,
+** because SQLite then runs the whole loop inside one sqlite3_step, which costs
+** half of stepping from row to row.  ?1 is a pointer to the state of this scan
+** (sqlite3_bind_pointer), so a call from anywhere else finds no pointer and is
+** an error.  Names are quoted and columns qualified by the table, or SQLite
+** would read a column that does not exist as a string.
+**
+** What identifies a row is its rowid, reached by whichever of its three names
+** no column has taken.  Views, WITHOUT ROWID tables and tables whose columns
+** took all three have none; their rows are numbered in the order of the scan.
+**
+** If only some rowids are wanted, they are looked up one by one where that
+** seems cheaper than the scan, else the scan passes over the others.
+**
+** A row whose code is NULL is skipped.  A code that cannot be compared with the
+** query is an error that names the row: to leave it out in silence would be a
+** wrong answer.
+**
+** The scan may be closed, or run again, at any time; it holds nothing but its
+** prepared statements between runs.  Not here: arguments, order and rows of the
+** result, which are topk.c.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+#define SCAN_FUNCTION "binhash_topk_add"
+#define SCAN_POINTER "binhash_topk"
+
+/* Rowids that are looked up without asking how many rows there are, how many
+** times fewer than rows they must be beyond that, and the steps of SQLite's
+** machine above which one lookup was a scan (of a virtual table). */
+#define SCAN_FEW 16
+#define SCAN_SPARSE 16
+#define SCAN_LOOKUP_STEPS 1000
+
+struct bh_scan {
+  sqlite3 *db;
+  char *names[4];      /* table, column, schema, key; the last two or NULL */
+  const char *rowid;   /* what the rowid is called here, NULL without one */
+  sqlite3_stmt *all, *one;   /* the second is prepared when it is needed */
+};
+
+/* The aggregate's side ---------------------------------------------------- */
+
+typedef struct scan_state {
+  bh_target target;
+  int numbered;               /* rows have no rowid */
+  sqlite3_int64 number;       /* rows seen */
+  uint8_t *key;               /* where a key is packed */
+  sqlite3_int64 key_room;
+} scan_state;
+
+/* "rowid 17", or for rows without one the key or the number. */
+static char *scan_row_name(const scan_state *state, int argc,
+                           sqlite3_value **argv) {
+  if (!state->numbered)
+    return sqlite3_mprintf("rowid %lld", sqlite3_value_int64(argv[1]));
+  if (argc > 3 && sqlite3_value_type(argv[3]) != SQLITE_BLOB)
+    return sqlite3_mprintf("key '%s'", sqlite3_value_text(argv[3]));
+  return sqlite3_mprintf("row number %lld", state->number);
+}
+
+static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
+                             int argc, sqlite3_value **argv) {
+  static const char *const types[] = {"?", "INTEGER", "REAL", "TEXT", "BLOB"};
+  int type = sqlite3_value_type(argv[2]);
+  char *row = scan_row_name(state, argc, argv);
+  if (!row || (type == SQLITE_BLOB && !state->target.integers &&
+               sqlite3_value_bytes(argv[2]) == state->target.bytes))
+    sqlite3_result_error_nomem(context);   /* of a zeroblob's zeros, say */
+  else if (type == SQLITE_BLOB && !state->target.integers)
+    bh_result_text_error(context, "the code at %s has %d bytes, the query has "
+                         "%lld", row, sqlite3_value_bytes(argv[2]),
+                         state->target.bytes);
+  else
+    bh_result_text_error(context, "the code at %s is %s, the query is %s", row,
+                         types[type],
+                         state->target.integers ? "INTEGER" : "BLOB");
+  sqlite3_free(row);
+}
+
+static int scan_wants(const bh_target *target, sqlite3_int64 rowid) {
+  sqlite3_int64 low = 0, high = target->rowid_count;
+  while (low < high) {
+    sqlite3_int64 middle = low + (high - low) / 2;
+    if (target->rowids[middle] < rowid) low = middle + 1;
+    else high = middle;
+  }
+  return low < target->rowid_count && target->rowids[low] == rowid;
+}
+
+/* A packed key is its type in one byte and then its value; NULL is no bytes at
+** all.  Returns the number of bytes at state->key, -1 without memory. */
+static sqlite3_int64 scan_pack_key(scan_state *state, sqlite3_value *key) {
+  int type = sqlite3_value_type(key);
+  sqlite3_int64 integer;
+  double real;
+  const void *from = NULL;
+  sqlite3_int64 n = 0;
+  switch (type) {
+    case SQLITE_NULL: return 0;
+    case SQLITE_INTEGER:
+      integer = sqlite3_value_int64(key);
+      from = &integer;
+      n = sizeof(integer);
+      break;
+    case SQLITE_FLOAT:
+      real = sqlite3_value_double(key);
+      from = &real;
+      n = sizeof(real);
+      break;
+    case SQLITE_TEXT:
+      from = sqlite3_value_text(key);
+      n = sqlite3_value_bytes(key);
+      break;
+    default:
+      from = sqlite3_value_blob(key);
+      n = sqlite3_value_bytes(key);
+  }
+  if (n > 0 && !from) return -1;
+  if (n + 1 > state->key_room) {
+    uint8_t *room = sqlite3_realloc64(state->key, (sqlite3_uint64)n + 64);
+    if (!room) return -1;
+    state->key = room;
+    state->key_room = n + 64;
+  }
+  state->key[0] = (uint8_t)type;
+  if (n > 0) memcpy(state->key + 1, from, (size_t)n);
+  return n + 1;
+}
+
+void bh_scan_result_key(sqlite3_context *context, const nn_nearest_row *row) {
+  if (row->payload_bytes == 0) return;
+  const uint8_t *p = row->payload + 1;
+  sqlite3_uint64 n = row->payload_bytes - 1;
+  sqlite3_int64 integer;
+  double real;
+  switch (row->payload[0]) {
+    case SQLITE_INTEGER:
+      memcpy(&integer, p, sizeof(integer));
+      sqlite3_result_int64(context, integer);
+      return;
+    case SQLITE_FLOAT:
+      memcpy(&real, p, sizeof(real));
+      sqlite3_result_double(context, real);
+      return;
+    case SQLITE_TEXT:
+      sqlite3_result_text64(context, (const char *)p, n, SQLITE_TRANSIENT,
+                            SQLITE_UTF8);
+      return;
+    default:
+      sqlite3_result_blob64(context, p, n, SQLITE_TRANSIENT);
+  }
+}
+
+/* The code as bytes, or NULL where it cannot be compared with the query. */
+static inline const void *scan_code(const bh_target *target,
+                                    sqlite3_value *value, int type,
+                                    sqlite3_int64 *integer) {
+  if (target->integers) {
+    if (type != SQLITE_INTEGER) return NULL;
+    *integer = sqlite3_value_int64(value);
+    return integer;
+  }
+  if (type != SQLITE_BLOB || sqlite3_value_bytes(value) != target->bytes)
+    return NULL;
+  return sqlite3_value_blob(value);
+}
+
+/* binhash_topk_add(state, rowid, code [, key]): once a row, so every call into
+** SQLite counts. */
+static void scan_step(sqlite3_context *context, int argc,
+                      sqlite3_value **argv) {
+  scan_state **slot = sqlite3_aggregate_context(context, sizeof(*slot));
+  if (!slot) {
+    sqlite3_result_error_nomem(context);
+    return;
+  }
+  if (!*slot) {
+    *slot = argc < 3 ? NULL : sqlite3_value_pointer(argv[0], SCAN_POINTER);
+    if (!*slot) {
+      bh_result_text_error(context, SCAN_FUNCTION ": is private to "
+                           "binhash_topk");
+      return;
+    }
+  }
+  scan_state *state = *slot;
+  sqlite3_int64 rowid = ++state->number;
+  if (!state->numbered) {
+    rowid = sqlite3_value_int64(argv[1]);
+    if (state->target.rowids && !scan_wants(&state->target, rowid)) return;
+  }
+  int type = sqlite3_value_type(argv[2]);
+  if (type == SQLITE_NULL) return;
+  sqlite3_int64 integer;
+  const void *code = scan_code(&state->target, argv[2], type, &integer);
+  if (!code) {
+    scan_refuse_code(context, state, argc, argv);
+    return;
+  }
+  sqlite3_int64 key_bytes =
+      argc > 3 && state->target.keep_keys ? scan_pack_key(state, argv[3]) : 0;
+  nn_error err;
+  /* Memory is all that can be wrong with a row that comes this far. */
+  if (key_bytes < 0 ||
+      nn_nearest_add(state->target.nearest, rowid, code,
+                     key_bytes ? state->key : NULL, (size_t)key_bytes, &err)
+          != NN_OK)
+    sqlite3_result_error_nomem(context);
+}
+
+/* Nothing may hang on it: it also runs when a statement is given up. */
+static void scan_final(sqlite3_context *context) { (void)context; }
+
+int bh_scan_register(sqlite3 *db) {
+  return sqlite3_create_function_v2(db, SCAN_FUNCTION, -1,
+                                    SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, NULL,
+                                    scan_step, scan_final, NULL);
+}
+
+/* Opening ----------------------------------------------------------------- */
+
+/* The connection's last error, as a code and a message that is ours to free.
+** Some codes say all there is to say. */
+static int scan_error(sqlite3 *db, int rc, char **error) {
+  if (rc == SQLITE_NOMEM || rc == SQLITE_INTERRUPT) return rc;
+  *error = sqlite3_mprintf("%s", sqlite3_errmsg(db));
+  return *error ? rc : SQLITE_NOMEM;
+}
+
+/* Prepare the statement in sql, which is freed; NULL is out of memory. */
+static int scan_prepare(sqlite3 *db, char *sql, sqlite3_stmt **out,
+                        char **error) {
+  if (!sql) return SQLITE_NOMEM;
+  int rc = sqlite3_prepare_v2(db, sql, -1, out, NULL);
+  sqlite3_free(sql);
+  return rc == SQLITE_OK ? rc : scan_error(db, rc, error);
+}
+
+/* "schema". or nothing, for a name in SQL. */
+static char *scan_schema_prefix(const bh_scan *scan) {
+  return scan->names[2] ? sqlite3_mprintf("\"%w\".", scan->names[2])
+                        : sqlite3_mprintf("");
+}
+
+static const char *const scan_rowid_names[3] = {"rowid", "_rowid_", "oid"};
+
+/* What the columns are: which of the names of the rowid are taken (bit i), and
+** whether the columns asked for are there. */
+typedef struct scan_columns {
+  int count, taken, column, key;
+} scan_columns;
+
+static int scan_read_columns(bh_scan *scan, scan_columns *found,
+                             char **error) {
+  sqlite3_stmt *stmt = NULL;
+  char *schema = scan_schema_prefix(scan);
+  int rc = scan_prepare(scan->db, !schema ? NULL : sqlite3_mprintf(
+                            "PRAGMA %stable_xinfo(\"%w\")", schema,
+                            scan->names[0]), &stmt, error);
+  sqlite3_free(schema);
+  if (rc != SQLITE_OK) return rc;
+  memset(found, 0, sizeof(*found));
+  while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    const char *name = (const char *)sqlite3_column_text(stmt, 1);
+    if (!name) continue;
+    found->count++;
+    for (int i = 0; i < 3; i++)
+      if (sqlite3_stricmp(name, scan_rowid_names[i]) == 0)
+        found->taken |= 1 << i;
+    if (sqlite3_stricmp(name, scan->names[1]) == 0) found->column = 1;
+    if (scan->names[3] && sqlite3_stricmp(name, scan->names[3]) == 0)
+      found->key = 1;
+  }
+  if (rc != SQLITE_DONE) rc = scan_error(scan->db, rc, error);
+  sqlite3_finalize(stmt);
+  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/*
+** The name by which the rowid is reached.  SQLite answers for a column that
+** does not exist only if it is a name of the rowid and the table has one; a
+** view has no columns in its eyes.
+*/
+static const char *scan_find_rowid(const bh_scan *scan,
+                                   const scan_columns *found) {
+  for (int i = 0; i < 3; i++)
+    if (!(found->taken & 1 << i))
+      return sqlite3_table_column_metadata(scan->db, scan->names[2],
+                                           scan->names[0], scan_rowid_names[i],
+                                           NULL, NULL, NULL, NULL, NULL)
+                     == SQLITE_OK
+                 ? scan_rowid_names[i]
+                 : NULL;
+  return NULL;
+}
+
+/* A column that is not there, unless it is the rowid by one of its names. */
+static int scan_check_column(const bh_scan *scan, int found,
+                             const char *argument, const char *name,
+                             char **error) {
+  if (found) return SQLITE_OK;
+  for (int i = 0; scan->rowid && i < 3; i++)
+    if (sqlite3_stricmp(name, scan_rowid_names[i]) == 0) return SQLITE_OK;
+  *error = sqlite3_mprintf("no such column: %s.%s (argument %s)",
+                           scan->names[0], name, argument);
+  return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+/* Every schema has a table of this name, in which it is described. */
+static int scan_check_schema(const bh_scan *scan, char **error) {
+  if (!scan->names[2]) return SQLITE_OK;
+  int rc = sqlite3_table_column_metadata(scan->db, scan->names[2],
+                                         "sqlite_schema", NULL, NULL, NULL,
+                                         NULL, NULL, NULL);
+  if (rc == SQLITE_OK) return rc;
+  if (rc != SQLITE_ERROR) return scan_error(scan->db, rc, error);
+  *error = sqlite3_mprintf("no such schema: %s (argument schema)",
+                           scan->names[2]);
+  return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+static int scan_describe(bh_scan *scan, char **error) {
+  scan_columns found;
+  int rc = scan_check_schema(scan, error);
+  if (rc == SQLITE_OK) rc = scan_read_columns(scan, &found, error);
+  if (rc != SQLITE_OK) return rc;
+  if (found.count == 0) {
+    *error = sqlite3_mprintf(
+        "no such table: %s%s%s (argument table)",
+        scan->names[2] ? scan->names[2] : "", scan->names[2] ? "." : "",
+        scan->names[0]);
+    return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+  }
+  scan->rowid = scan_find_rowid(scan, &found);
+  rc = scan_check_column(scan, found.column, "column", scan->names[1], error);
+  if (rc == SQLITE_OK && scan->names[3])
+    rc = scan_check_column(scan, found.key, "key_column", scan->names[3],
+                           error);
+  return rc;
+}
+
+/* Prepare what, say the aggregate of all columns, over the rows that where
+** leaves. */
+static int scan_prepare_select(bh_scan *scan, char *what, const char *where,
+                               sqlite3_stmt **out, char **error) {
+  char *schema = scan_schema_prefix(scan);
+  char *sql = !schema || !what
+                  ? NULL
+                  : sqlite3_mprintf("SELECT %s FROM %s\"%w\" AS t%s%s%s", what,
+                                    schema, scan->names[0],
+                                    where ? " WHERE t." : "",
+                                    where ? where : "", where ? " = ?2" : "");
+  sqlite3_free(schema);
+  sqlite3_free(what);
+  return scan_prepare(scan->db, sql, out, error);
+}
+
+static char *scan_aggregate(const bh_scan *scan) {
+  const char *rowid = scan->rowid ? scan->rowid : "";
+  const char *dot = scan->rowid ? "t." : "NULL";
+  return scan->names[3]
+             ? sqlite3_mprintf(SCAN_FUNCTION "(?1, %s%s, t.\"%w\", t.\"%w\")",
+                               dot, rowid, scan->names[1], scan->names[3])
+             : sqlite3_mprintf(SCAN_FUNCTION "(?1, %s%s, t.\"%w\")", dot, rowid,
+                               scan->names[1]);
+}
+
+int bh_scan_open(sqlite3 *db, const bh_source *source, bh_scan **out,
+                 char **error) {
+  const char *names[4] = {source->table, source->column, source->schema,
+                          source->key};
+  *error = NULL;
+  *out = NULL;
+  bh_scan *scan = sqlite3_malloc64(sizeof(*scan));
+  if (!scan) return SQLITE_NOMEM;
+  memset(scan, 0, sizeof(*scan));
+  scan->db = db;
+  int rc = SQLITE_OK;
+  for (int i = 0; i < 4; i++)
+    if (names[i] && !(scan->names[i] = sqlite3_mprintf("%s", names[i])))
+      rc = SQLITE_NOMEM;
+  if (rc == SQLITE_OK) rc = scan_describe(scan, error);
+  if (rc == SQLITE_OK)
+    rc = scan_prepare_select(scan, scan_aggregate(scan), NULL, &scan->all,
+                             error);
+  if (rc != SQLITE_OK) {
+    bh_scan_close(scan);
+    return rc;
+  }
+  *out = scan;
+  return SQLITE_OK;
+}
+
+void bh_scan_close(bh_scan *scan) {
+  if (!scan) return;
+  sqlite3_finalize(scan->all);
+  sqlite3_finalize(scan->one);
+  for (int i = 0; i < 4; i++) sqlite3_free(scan->names[i]);
+  sqlite3_free(scan);
+}
+
+int bh_scan_is_of(const bh_scan *scan, const bh_source *source) {
+  const char *names[4] = {source->table, source->column, source->schema,
+                          source->key};
+  for (int i = 0; i < 4; i++) {
+    if (!names[i] != !scan->names[i]) return 0;
+    if (names[i] && strcmp(names[i], scan->names[i]) != 0) return 0;
+  }
+  return 1;
+}
+
+int bh_scan_has_rowids(const bh_scan *scan) { return scan->rowid != NULL; }
+
+/* Running ----------------------------------------------------------------- */
+
+/* One run of a statement with the state as ?1. */
+static int scan_run_statement(bh_scan *scan, sqlite3_stmt *stmt,
+                              scan_state *state, char **error) {
+  int rc = sqlite3_bind_pointer(stmt, 1, state, SCAN_POINTER, NULL);
+  if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
+  rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK
+                                             : scan_error(scan->db, rc, error);
+  sqlite3_reset(stmt);
+  sqlite3_clear_bindings(stmt);
+  return rc;
+}
+
+/* Is the list so long that one scan is cheaper?  The largest rowid, which costs
+** nothing to find, stands for the number of rows. */
+static int scan_list_is_long(bh_scan *scan, sqlite3_int64 count, int *is_long,
+                             char **error) {
+  *is_long = 0;
+  if (count <= SCAN_FEW) return SQLITE_OK;
+  sqlite3_stmt *stmt = NULL;
+  int rc = scan_prepare_select(scan, sqlite3_mprintf("max(t.%s)", scan->rowid),
+                               NULL, &stmt, error);
+  if (rc != SQLITE_OK) return rc;
+  rc = sqlite3_step(stmt);
+  if (rc == SQLITE_ROW) {
+    *is_long = count >= sqlite3_column_int64(stmt, 0) / SCAN_SPARSE;
+    rc = SQLITE_OK;
+  } else {
+    rc = scan_error(scan->db, rc, error);
+  }
+  sqlite3_finalize(stmt);
+  return rc;
+}
+
+/*
+** Look the listed rows up.  The first lookup shows whether it is one: a virtual
+** table may visit every row for it, and then the rest of the list is left in
+** the target for a scan.
+*/
+static int scan_lookup(bh_scan *scan, scan_state *state, char **error) {
+  bh_target *target = &state->target;
+  int rc = SQLITE_OK;
+  if (!scan->one)
+    rc = scan_prepare_select(scan, scan_aggregate(scan), scan->rowid,
+                             &scan->one, error);
+  for (int first = 1; rc == SQLITE_OK && target->rowid_count > 0; first = 0) {
+    const sqlite3_int64 *rowid = target->rowids;
+    if (first) sqlite3_stmt_status(scan->one, SQLITE_STMTSTATUS_VM_STEP, 1);
+    rc = sqlite3_bind_int64(scan->one, 2, *rowid);
+    if (rc == SQLITE_OK) rc = scan_run_statement(scan, scan->one, state, error);
+    target->rowids++;
+    target->rowid_count--;
+    if (first && sqlite3_stmt_status(scan->one, SQLITE_STMTSTATUS_VM_STEP, 0) >
+                     SCAN_LOOKUP_STEPS)
+      break;
+  }
+  return rc;
+}
+
+int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
+  scan_state state;
+  int rc = SQLITE_OK, is_long = 0;
+  *error = NULL;
+  memset(&state, 0, sizeof(state));
+  state.target = *target;
+  state.numbered = !scan->rowid;
+  if (state.numbered) state.target.rowids = NULL;
+  if (state.target.rowids) {
+    rc = scan_list_is_long(scan, target->rowid_count, &is_long, error);
+    if (rc == SQLITE_OK && !is_long) rc = scan_lookup(scan, &state, error);
+  }
+  if (rc == SQLITE_OK &&
+      (!state.target.rowids || state.target.rowid_count > 0))
+    rc = scan_run_statement(scan, scan->all, &state, error);
+  sqlite3_free(state.key);
+  return rc;
+}

@@ -1,0 +1,413 @@
+/*
+** What the files of nn share with each other and with nobody else, a section
+** per file.
+*/
+#ifndef BINHASH_NN_INT_H
+#define BINHASH_NN_INT_H
+
+#include <stdarg.h>
+#include <stdint.h>
+
+#include "codes.h"
+#include "network.h"
+
+/* memory.c ---------------------------------------------------------------- */
+
+/* Write the sentence and return the status: `return nn_fail(err, ...)`. */
+nn_status nn_fail(nn_error *err, nn_status status, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+/* n bytes, 64-byte aligned, NULL if there are none; nn_free takes them back.
+** nn_zalloc gives zeros. */
+void *nn_alloc(const nn_memory *mem, size_t n);
+void *nn_zalloc(const nn_memory *mem, size_t n);
+void nn_free(const nn_memory *mem, void *p);
+
+/* a * b, or SIZE_MAX when that overflows (which nn_alloc then refuses). */
+size_t nn_mul(size_t a, size_t b);
+
+/* cpu.c ------------------------------------------------------------------- */
+
+enum {
+  NN_CPU_POPCNT = 1 << 0,
+  NN_CPU_AVX2 = 1 << 1,        /* with the system's support for ymm */
+  NN_CPU_AVX512 = 1 << 2       /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
+};
+unsigned nn_cpu_features(void);   /* found out once, then a load */
+
+/* json.c ------------------------------------------------------------------ */
+
+/* Longest JSON text that is read, and how deep it may nest. */
+#define NN_JSON_MAX ((size_t)2 << 20)
+#define NN_JSON_DEPTH 32
+
+typedef enum nn_json_kind {
+  NN_JSON_NULL,
+  NN_JSON_BOOLEAN,
+  NN_JSON_NUMBER,
+  NN_JSON_STRING,
+  NN_JSON_ARRAY,
+  NN_JSON_OBJECT
+} nn_json_kind;
+
+/*
+** A value.  Strings are UTF-8 without NUL bytes.  A number that is written
+** without point and exponent and fits 64 bits is an integer too.
+*/
+typedef struct nn_json {
+  nn_json_kind kind;
+  int is_integer;
+  int64_t integer;              /* of a boolean: 0 or 1 */
+  double number;
+  const char *text;             /* of a string */
+  size_t length;                /* of a string: bytes; else members */
+  const char *key;              /* of a member of an object */
+  const struct nn_json *child;  /* first member of an array or object */
+  const struct nn_json *next;   /* next member of what holds this value */
+} nn_json;
+
+/* Read the whole text; nn_free the root to release everything.  `what` names
+** the text in errors: "header, byte 17: ...". */
+nn_status nn_json_parse(const nn_memory *mem, const char *what,
+                        const void *bytes, size_t n, nn_json **root,
+                        nn_error *err);
+/* The member of an object, NULL if there is none or it is no object. */
+const nn_json *nn_json_get(const nn_json *object, const char *key);
+
+/* A name out of a file as an error may show it: bounded, control bytes as
+** \xNN.  Use as nn_shown_name(name).text within the call that needs it. */
+typedef struct nn_shown {
+  char text[56];
+} nn_shown;
+nn_shown nn_shown_name(const char *name);
+
+/* fields.c: typed members of an object ------------------------------------ */
+
+/* `where` opens every error: "layer conv1". */
+typedef struct nn_fields {
+  const nn_json *object;
+  char where[72];
+  nn_error *err;
+} nn_fields;
+
+nn_status nn_fields_open(nn_fields *fields, const nn_json *object,
+                         const char *what, const char *name, nn_error *err);
+nn_status nn_field_fail(const nn_fields *fields, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+/* Refuse members that are not in the list, which ends in NULL. */
+nn_status nn_field_known(const nn_fields *fields, const char *const *keys);
+/* Each leaves *out alone when there is no such member, so that a default can
+** stand there.  count 0: the bare value, else an array of exactly count. */
+nn_status nn_field_ints(const nn_fields *fields, const char *key, int count,
+                        int min, int max, int *out);
+nn_status nn_field_floats(const nn_fields *fields, const char *key, int count,
+                          float *out);
+nn_status nn_field_boolean(const nn_fields *fields, const char *key, int *out);
+nn_status nn_field_string(const nn_fields *fields, const char *key,
+                          const char **out);
+/* 0 for the first word, 1 for the second. */
+nn_status nn_field_choice(const nn_fields *fields, const char *key,
+                          const char *first, const char *second, int *out);
+
+/* sha256.c ---------------------------------------------------------------- */
+
+void nn_sha256(const void *bytes, size_t n, char hex[65]);
+
+/* model.c, network.c, plan.c: a model in memory --------------------------- */
+
+#define NN_LAYER_MAX 1024    /* layers of a network */
+#define NN_BOTTOM_MAX 64     /* inputs of a layer */
+#define NN_TENSOR_MAX 8192   /* tensors of a file */
+#define NN_HEAD_MAX 64       /* heads of a file */
+#define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
+#define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
+
+typedef enum nn_dtype { NN_F32, NN_I8, NN_OTHER } nn_dtype;
+
+typedef struct nn_tensor {
+  char *name;
+  nn_dtype dtype;
+  int rank;
+  int64_t shape[8];
+  size_t count;           /* product of the shape */
+  size_t begin, end;      /* bytes, from the start of the data */
+  const uint8_t *bytes;   /* NULL until the offsets are checked */
+  const float *floats;    /* NULL until some layer wanted them */
+} nn_tensor;
+
+typedef enum nn_type {
+  NN_CONVOLUTION,
+  NN_INNER_PRODUCT,
+  NN_POOLING,
+  NN_LRN,
+  NN_RELU,
+  NN_SIGMOID,
+  NN_SOFTMAX,
+  NN_BATCH_NORM,
+  NN_ELTWISE,
+  NN_CONCAT,
+  NN_FLATTEN
+} nn_type;
+
+/* Blob 0 is the input, blob i + 1 what layer i writes. */
+typedef struct nn_blob {
+  const char *name;
+  int c, h, w;
+  size_t size;       /* c * h * w, floats of one image */
+  int readers;       /* layers that read it, one that reads twice counts 2 */
+  int last_reader;   /* index of the last of them, -1 */
+  int batched;       /* kept for all images of a batch at once */
+  size_t offset;     /* floats: batched, times the batch; else of one image */
+} nn_blob;
+
+/* Pairs are [height, width]; pad is top, left, bottom, right. */
+typedef struct nn_layer {
+  nn_type type;
+  const char *name;
+  int *bottom;            /* blobs that it reads */
+  int bottoms;
+  int top;                /* the blob that it writes */
+  int in_place;           /* top lies where this bottom lay; -1: nowhere */
+  int kernel[2], stride[2], pad[4], dilation[2], group;
+  int average;            /* pooling: AVE, not MAX */
+  int ceil;               /* pooling: Caffe's rounding, not PyTorch's */
+  int include_pad;        /* pooling: the divisor counts padding */
+  int local_size;         /* LRN */
+  float alpha, beta, k;   /* LRN */
+  float eps;              /* batch norm */
+  const float *mean, *variance;
+  const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
+  float *scale, *shift;           /* batch norm as x * scale + shift */
+  float *folded_weight, *folded_bias;   /* with the norm that follows */
+  int norm;               /* that batch norm's layer, -1 */
+  int relu;               /* the ReLU done in the same pass, -1 */
+  int absorbed;           /* done by the layer before in the fast engine */
+} nn_layer;
+
+typedef struct nn_preprocess {
+  int bgr, area, crop;
+  int height, width;      /* resized to this, then cropped to the input */
+  float mean[3], scale[3];
+} nn_preprocess;
+
+struct nn_model {
+  nn_memory mem;
+  struct nn_block *blocks;    /* all that it owns, freed together */
+  size_t owned;               /* bytes of it */
+  const uint8_t *bytes;
+  size_t byte_count;
+  struct nn_digest *digest;   /* the sha256 once somebody asked for it */
+  nn_tensor *tensors;         /* sorted by name */
+  int tensor_count;
+  nn_layer *layers;
+  int layer_count;
+  nn_blob *blobs;
+  nn_preprocess preprocess;
+  nn_head *heads;
+  int head_count;
+  int first_batched;          /* layers before run image by image (plan.c) */
+  size_t arena;               /* floats of the blobs of one image at a time */
+  size_t batch_arena;         /* floats of the others, for each image */
+  size_t scratch;             /* floats of one layer's private memory */
+};
+
+/* Zeroed memory that lives as long as the model, NULL if there is none. */
+void *nn_model_alloc(nn_model *model, size_t count, size_t size);
+char *nn_model_string(nn_model *model, const char *text);
+/* The tensor of that name, NULL if there is none. */
+nn_tensor *nn_model_tensor(const nn_model *model, const char *name);
+/* Its values as float32: where they lie, or widened into the model's memory. */
+nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
+                          const float **out, nn_error *err);
+
+/* network.c: the description, from the header's text, into layers and blobs. */
+nn_status nn_network_read(nn_model *model, const char *text, size_t n,
+                          nn_error *err);
+/* heads.c: preprocessing and heads, once there are layers. */
+nn_status nn_heads_read(nn_model *model, const nn_json *network,
+                        nn_error *err);
+/* shape.c: the shape of what a layer writes, from those that it reads and its
+** geometry; then the tensors that its description names. */
+nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
+                         int num_output, const nn_fields *fields);
+nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
+                           const nn_fields *fields);
+/* plan.c: folds, lifetimes and the arena. */
+nn_status nn_plan(nn_model *model, nn_error *err);
+
+/* blas.c: the only file that knows cblas ---------------------------------- */
+
+typedef struct nn_blas nn_blas;
+
+/* The BLAS library, looked for until one was found; NULL and NN_NO_BLAS. */
+const nn_blas *nn_blas_get(nn_error *err);
+/* Row-major C[m][n] = A[m][k] * B[k][n]; with transpose_b, B is [n][k]. */
+void nn_blas_sgemm(const nn_blas *blas, int transpose_b, int m, int n, int k,
+                   const float *a, int lda, const float *b, int ldb, float *c,
+                   int ldc);
+/* y[m] = A[m][n] * x[n] */
+void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
+                   const float *x, float *y);
+
+/* layers.c, reference.c: one layer over n images -------------------------- */
+
+typedef struct nn_step {
+  const nn_layer *layer;
+  const nn_blob *blobs;         /* the model's, for shapes */
+  int n;
+  const float *in[NN_BOTTOM_MAX];
+  float *out;                   /* may be the in[] that is in place */
+  const float *weight, *bias;   /* the layer's, or folded */
+  int relu;                     /* convolution, inner product: clamp at 0 */
+  float *scratch;
+  const nn_blas *blas;          /* NULL in the reference */
+} nn_step;
+
+void nn_layer_fast(const nn_step *step);
+void nn_layer_reference(const nn_step *step);
+/* Floats of private memory that the fast form of a layer wants. */
+size_t nn_layer_scratch(const nn_layer *layer, const nn_blob *blobs);
+
+/* hamming.c --------------------------------------------------------------- */
+
+/* One kernel; a and b have n bytes, of any alignment. */
+typedef struct nn_hamming_form {
+  const char *name;
+  uint64_t (*run)(const void *a, const void *b, size_t n);
+} nn_hamming_form;
+
+/* The i-th kernel that this CPU can run, NULL after the last.  0 is the plain
+** reference, the last is the one that nn_hamming uses. */
+const nn_hamming_form *nn_hamming_kernels(int i);
+
+static inline uint64_t nn_load32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+/* The bits in which a and b of n <= 8 bytes differ, in some order. */
+static inline uint64_t nn_difference8(const uint8_t *a, const uint8_t *b,
+                                      size_t n) {
+  if (n >= 4) {
+    /* The first four bytes, and the last four less those already had. */
+    uint64_t low = nn_load32(a) ^ nn_load32(b);
+    uint64_t high = nn_load32(a + n - 4) ^ nn_load32(b + n - 4);
+    return low | high >> (64 - 8 * n) << 32;
+  }
+  if (n == 0) return 0;
+  /* The first, middle and last byte, which of two or one are the same. */
+  return (uint64_t)(a[0] ^ b[0]) |
+         (uint64_t)(a[n / 2] ^ b[n / 2]) << 8 * (n / 2) |
+         (uint64_t)(a[n - 1] ^ b[n - 1]) << 8 * (n - 1);
+}
+
+/* Bits set, in the arithmetic of every CPU. */
+static inline unsigned nn_popcount64(uint64_t x) {
+  x -= x >> 1 & 0x5555555555555555u;
+  x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+  return (unsigned)(x * 0x0101010101010101u >> 56);
+}
+
+/* picture.c --------------------------------------------------------------- */
+
+/* The orientation, 1 to 8, that a TIFF structure (what EXIF is) asks for. */
+int nn_exif_orientation(const uint8_t *tiff, size_t n);
+
+/* jpeg.c and huffman.c: is a JPEG whole? ---------------------------------- */
+
+/* A DHT table: codes per length, and their symbols in order of the codes. */
+typedef struct nn_jpeg_codes {
+  int defined;
+  uint8_t count[17];
+  uint8_t values[256];
+} nn_jpeg_codes;
+
+/* The same, made ready for one scan by huffman.c. */
+typedef struct nn_jpeg_lookup {
+  uint16_t fast[1 << 10];
+  uint32_t limit[17];      /* end of the codes of a length, as 16 bits */
+  int offset[17];          /* from a code to its place in values */
+  const uint8_t *values;
+  int kind;
+} nn_jpeg_lookup;
+
+/* What is known of a block between the scans of a progressive file. */
+typedef struct nn_jpeg_block {
+  uint64_t nonzero;        /* bit k: coefficient k, in zigzag order */
+  uint16_t sum[4];         /* bounds on its size, see huffman.c */
+} nn_jpeg_block;
+
+typedef struct nn_jpeg_component {
+  int id, h, v;
+  int quant, dc, ac;       /* tables */
+  int columns, rows;       /* blocks that hold pixels */
+  int stride;              /* blocks in a row, those of whole units */
+  int8_t known[64];        /* bits of a coefficient still to come; -1: all */
+  nn_jpeg_block *blocks;   /* progressive only */
+} nn_jpeg_component;
+
+typedef struct nn_jpeg {
+  const uint8_t *bytes;
+  size_t n, at;            /* where the reader is */
+  int width, height, components, progressive;
+  int adobe;               /* transform of the Adobe marker, -1 without one */
+  int orientation;         /* 0: no EXIF seen */
+  int restart_interval;    /* units between restart markers, 0: none */
+  int units_x, units_y;    /* minimum coded units */
+  int scans;
+  int ended;               /* by an end-of-image marker */
+  struct {
+    int components, component[4];
+    int first, last;       /* coefficients */
+    int high, low;         /* successive approximation */
+  } scan;
+  nn_jpeg_component component[4];
+  uint32_t quant[4][192];  /* zigzag order, zeros from 64 on; quant[0] 0: none */
+  nn_jpeg_codes codes[2][4];     /* DC, AC */
+  nn_jpeg_lookup lookup[2][4];
+} nn_jpeg;
+
+/* Fills all of *info.  O(segments before the first scan). */
+nn_status nn_jpeg_read_info(const uint8_t *bytes, size_t n,
+                            nn_picture_info *info, nn_error *err);
+/* NN_OK when every block of every component is coded in full.  *end is where
+** the end-of-image marker is missing, 0 when it is there. */
+nn_status nn_jpeg_check(const nn_memory *mem, const uint8_t *bytes, size_t n,
+                        size_t *end, nn_error *err);
+/* Walk the entropy-coded data of the scan whose header was read, from `at`;
+** NULL, or why it is refused ("its data ends early"). */
+const char *nn_jpeg_walk_scan(nn_jpeg *jpeg);
+
+/* container.c: are a PNG and a BMP whole? --------------------------------- */
+
+nn_status nn_png_read_info(const uint8_t *bytes, size_t n,
+                           nn_picture_info *info, nn_error *err);
+/* *depth is bits per sample.  *colors is the size of the palette, 256 for
+** pictures without one. */
+nn_status nn_png_check(const uint8_t *bytes, size_t n, int *depth, int *colors,
+                       nn_error *err);
+/* Copy a checked PNG, its palette filled up to 256 colours with black, to `to`
+** with room for n + NN_PNG_PALETTE bytes; returns the size of the copy. */
+#define NN_PNG_PALETTE (12 + 3 * 256)
+size_t nn_png_fill_palette(const uint8_t *bytes, size_t n, uint8_t *to);
+
+nn_status nn_bmp_read_info(const uint8_t *bytes, size_t n,
+                           nn_picture_info *info, nn_error *err);
+nn_status nn_bmp_check(const uint8_t *bytes, size_t n, nn_error *err);
+
+/* gif.c ------------------------------------------------------------------- */
+
+nn_status nn_gif_read_info(const uint8_t *bytes, size_t n,
+                           nn_picture_info *info, nn_error *err);
+/* The first frame on white: RGB24 of info's size, in memory of mem. */
+nn_status nn_gif_decode(const nn_memory *mem, const uint8_t *bytes, size_t n,
+                        uint8_t **rgb, nn_error *err);
+
+#endif

@@ -1,0 +1,251 @@
+/*
+** The plan that is made once, when a model is opened: which layers melt into
+** the one before, and where each blob lies in the one piece of memory that a
+** forward pass takes.
+**
+** Folding.  A batch norm that alone reads a convolution or inner product is
+** arithmetic on its weights, and a ReLU after them costs nothing when it is
+** done while the bias is added.  Both stay layers of their own: the reference
+** engine runs them as such, and whoever asks for the convolution's own blob
+** gets it unfolded (run.c decides by what was asked for), which is why the
+** weights of the file are kept beside the folded ones.
+**
+** Lifetimes.  Every blob is planned as if every layer ran, in order: it lives
+** from the layer that writes it to the last that reads it.  Layers that work
+** element by element take over the memory of a bottom that nobody reads later.
+** Then each buffer goes to the lowest offset that no living buffer overlaps.
+** Running fewer layers (only the ancestors of what was asked for) can only
+** leave memory unused, and what was asked for never lies here: the last layer
+** writes straight to the caller.  A blob that nobody reads needs no place.
+**
+** Batches.  Up to the first inner product a batch runs image by image: a
+** convolution gains nothing from more of them, and one image's blobs stay in
+** the cache and need memory once.  From there on a layer takes the whole batch,
+** which reads its weights once.  So there are two arenas.  Buffers that die in
+** the first part lie in one for a single image; the others lie in one whose
+** offsets a batch of n multiplies by n, which keeps them as disjoint as they
+** were.
+*/
+#include <math.h>
+#include <string.h>
+
+#include "nn_int.h"
+
+/* Buffers begin on cache lines: 16 floats. */
+#define PLAN_ALIGN 16
+
+typedef struct plan_buffer {
+  size_t offset, size;
+  int birth, death;     /* layers */
+  int batched;
+} plan_buffer;
+
+/* Readers ----------------------------------------------------------------- */
+
+static void plan_readers(nn_model *model) {
+  for (int i = 0; i <= model->layer_count; i++) {
+    model->blobs[i].last_reader = -1;
+  }
+  for (int i = 0; i < model->layer_count; i++) {
+    const nn_layer *layer = &model->layers[i];
+    for (int j = 0; j < layer->bottoms; j++) {
+      nn_blob *blob = &model->blobs[layer->bottom[j]];
+      blob->readers++;
+      blob->last_reader = i;
+    }
+  }
+}
+
+/* Batch norm as x * scale + shift, in double until the end. */
+static nn_status plan_norm(nn_model *model, nn_layer *layer, nn_error *err) {
+  int channels = model->blobs[layer->top].c;
+  layer->scale = nn_model_alloc(model, (size_t)channels, sizeof(float));
+  layer->shift = nn_model_alloc(model, (size_t)channels, sizeof(float));
+  if (!layer->scale || !layer->shift) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  for (int c = 0; c < channels; c++) {
+    double scale = (layer->weight ? (double)layer->weight[c] : 1.0) /
+                   sqrt((double)layer->variance[c] + (double)layer->eps);
+    layer->scale[c] = (float)scale;
+    layer->shift[c] = (float)((layer->bias ? (double)layer->bias[c] : 0.0) -
+                              (double)layer->mean[c] * scale);
+  }
+  return NN_OK;
+}
+
+/* The only layer that reads what layer i writes, if it is of that type. */
+static nn_layer *plan_only_reader(const nn_model *model, int top,
+                                  nn_type type) {
+  const nn_blob *blob = &model->blobs[top];
+  if (blob->readers != 1) return NULL;
+  nn_layer *reader = &model->layers[blob->last_reader];
+  return reader->type == type ? reader : NULL;
+}
+
+static nn_status plan_fold(nn_model *model, nn_layer *layer,
+                           const nn_layer *norm, nn_error *err) {
+  int channels = model->blobs[layer->top].c;
+  const nn_blob *in = &model->blobs[layer->bottom[0]];
+  size_t row = layer->type == NN_INNER_PRODUCT
+                   ? in->size
+                   : (size_t)(in->c / layer->group) *
+                         (size_t)layer->kernel[0] * (size_t)layer->kernel[1];
+  layer->folded_weight =
+      nn_model_alloc(model, nn_mul((size_t)channels, row), sizeof(float));
+  layer->folded_bias = nn_model_alloc(model, (size_t)channels, sizeof(float));
+  if (!layer->folded_weight || !layer->folded_bias) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  for (int c = 0; c < channels; c++) {
+    double scale = (norm->weight ? (double)norm->weight[c] : 1.0) /
+                   sqrt((double)norm->variance[c] + (double)norm->eps);
+    double bias = layer->bias ? (double)layer->bias[c] : 0.0;
+    const float *from = layer->weight + (size_t)c * row;
+    float *to = layer->folded_weight + (size_t)c * row;
+    for (size_t i = 0; i < row; i++) to[i] = (float)(from[i] * scale);
+    layer->folded_bias[c] =
+        (float)((bias - (double)norm->mean[c]) * scale +
+                (norm->bias ? (double)norm->bias[c] : 0.0));
+  }
+  return NN_OK;
+}
+
+static nn_status plan_absorb(nn_model *model, nn_error *err) {
+  nn_status status;
+  for (int i = 0; i < model->layer_count; i++) {
+    nn_layer *layer = &model->layers[i], *next;
+    int top = layer->top;
+    if (layer->type == NN_BATCH_NORM) {
+      if ((status = plan_norm(model, layer, err)) != NN_OK) return status;
+    }
+    if (layer->type != NN_CONVOLUTION && layer->type != NN_INNER_PRODUCT) {
+      continue;
+    }
+    if ((next = plan_only_reader(model, top, NN_BATCH_NORM)) != NULL) {
+      if ((status = plan_fold(model, layer, next, err)) != NN_OK) {
+        return status;
+      }
+      next->absorbed = 1;
+      layer->norm = (int)(next - model->layers);
+      top = next->top;
+    }
+    if ((next = plan_only_reader(model, top, NN_RELU)) != NULL) {
+      next->absorbed = 1;
+      layer->relu = (int)(next - model->layers);
+    }
+  }
+  return NN_OK;
+}
+
+/* Memory ------------------------------------------------------------------ */
+
+/* Which bottom's memory layer i may write over, -1 for none.  The input is the
+** caller's and never written. */
+static int plan_in_place(const nn_model *model, int i) {
+  const nn_layer *layer = &model->layers[i];
+  switch (layer->type) {
+    case NN_RELU:
+    case NN_SIGMOID:
+    case NN_SOFTMAX:
+    case NN_BATCH_NORM:
+    case NN_ELTWISE:
+    case NN_FLATTEN:
+      break;
+    default:
+      return -1;
+  }
+  for (int j = 0; j < layer->bottoms; j++) {
+    int bottom = layer->bottom[j];
+    if (bottom > 0 && model->blobs[bottom].last_reader == i) return j;
+  }
+  return -1;
+}
+
+/* Put buffer k, whose life begins last, at the lowest free offset.  `order`
+** holds the buffers placed so far by their offsets. */
+static void plan_place(plan_buffer *buffers, int k, int *order, int placed) {
+  plan_buffer *b = &buffers[k];
+  int at = 0;
+  b->offset = 0;
+  for (int i = 0; i < placed; i++) {
+    const plan_buffer *other = &buffers[order[i]];
+    if (other->death < b->birth || other->batched != b->batched) continue;
+    if (b->offset + b->size <= other->offset) break;
+    if (other->offset + other->size > b->offset) {
+      b->offset = other->offset + other->size;
+    }
+  }
+  while (at < placed && buffers[order[at]].offset <= b->offset) at++;
+  memmove(order + at + 1, order + at, (size_t)(placed - at) * sizeof(*order));
+  order[at] = k;
+}
+
+/* Buffers from blobs: of_blob[b] is the buffer of blob b, -1 for none. */
+static int plan_buffers(nn_model *model, plan_buffer *buffers, int *of_blob) {
+  int count = 0;
+  of_blob[0] = -1;
+  for (int i = 0; i < model->layer_count; i++) {
+    nn_layer *layer = &model->layers[i];
+    const nn_blob *top = &model->blobs[layer->top];
+    int in_place = plan_in_place(model, i), k = -1;
+    if (in_place >= 0) {
+      layer->in_place = in_place;
+      k = of_blob[layer->bottom[in_place]];
+    } else if (top->readers) {
+      k = count++;
+      buffers[k].birth = i;
+      buffers[k].size = (top->size + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    }
+    of_blob[layer->top] = k;
+    if (k >= 0 && top->last_reader > buffers[k].death) {
+      buffers[k].death = top->last_reader;
+      buffers[k].batched = top->last_reader >= model->first_batched;
+    }
+  }
+  return count;
+}
+
+static nn_status plan_arena(nn_model *model, nn_error *err) {
+  size_t n = (size_t)model->layer_count + 1;
+  const size_t limit = NN_ALLOC_MAX / sizeof(float) - 1024;
+  plan_buffer *buffers =
+      nn_zalloc(&model->mem, n * (sizeof(*buffers) + 2 * sizeof(int)));
+  if (!buffers) return nn_fail(err, NN_NOMEM, "out of memory");
+  int *of_blob = (int *)(void *)(buffers + n), *order = of_blob + n;
+  int count = plan_buffers(model, buffers, of_blob);
+  for (int k = 0; k < count; k++) {
+    size_t *arena = buffers[k].batched ? &model->batch_arena : &model->arena;
+    plan_place(buffers, k, order, k);
+    size_t end = buffers[k].offset + buffers[k].size;
+    if (end > *arena) *arena = end;
+    if (end > limit) break;
+  }
+  for (int b = 1; b <= model->layer_count; b++) {
+    if (of_blob[b] < 0) continue;
+    model->blobs[b].offset = buffers[of_blob[b]].offset;
+    model->blobs[b].batched = buffers[of_blob[b]].batched;
+  }
+  nn_free(&model->mem, buffers);
+  for (int i = 0; i < model->layer_count; i++) {
+    size_t scratch = nn_layer_scratch(&model->layers[i], model->blobs);
+    if (scratch > model->scratch) model->scratch = scratch;
+  }
+  if (model->arena > limit || model->batch_arena > limit - model->arena ||
+      model->scratch > limit - model->arena - model->batch_arena) {
+    return nn_fail(err, NN_MODEL,
+                   "the network wants more than %zu MB for one image",
+                   NN_ALLOC_MAX >> 20);
+  }
+  return NN_OK;
+}
+
+nn_status nn_plan(nn_model *model, nn_error *err) {
+  while (model->first_batched < model->layer_count &&
+         model->layers[model->first_batched].type != NN_INNER_PRODUCT) {
+    model->first_batched++;
+  }
+  plan_readers(model);
+  nn_status status = plan_absorb(model, err);
+  return status ? status : plan_arena(model, err);
+}

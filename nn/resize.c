@@ -1,0 +1,222 @@
+/*
+** Resizing, in fixed point: the same bytes on every machine.
+**
+** Columns and rows are treated alike and one after the other.  For an axis of
+** S source pixels and D destination pixels, destination pixel d is a weighted
+** mean of neighbouring source pixels, whose weights are integers that add up to
+** exactly 2^15.
+**
+**   Area (NN_AREA on an axis that shrinks, D < S).  In units of 1/D of a source
+**   pixel, d covers the interval [d*S, (d+1)*S), and source pixel i lies at
+**   [i*D, (i+1)*D).  Let c(i) be how much of d's interval lies before the end
+**   of pixel i, from 0 to S, and
+**
+**       cum(i) = floor((2^15 * 2 * c(i) + S) / (2 * S))
+**
+**   its share of 2^15, rounded half up.  The weight of pixel i is
+**   cum(i) - cum(i - 1), where cum before the first pixel is 0.
+**
+**   Bilinear (NN_BILINEAR, and NN_AREA on an axis that does not shrink).  The
+**   centre of d lies at the source position
+**
+**       p = ((2*d + 1)*S - D) / (2*D)
+**
+**   counted from the centre of source pixel 0.  Let i = floor(p), let r be the
+**   remainder of that division (0 <= r < 2*D), and
+**
+**       f = floor((2^15 * r + D) / (2*D))
+**
+**   the fraction, rounded half up to 15 bits.  Pixel i has the weight 2^15 - f
+**   and pixel i + 1 the weight f.  Where p < 0, pixel 0 has all of it, and
+**   where i >= S - 1, pixel S - 1.
+**
+** For each source row y and each channel, with u over the pixels of the axis:
+**
+**       h(x, y) = floor((sum over u of weight(u) * p(u, y) + 128) / 2^8)
+**
+** which keeps 7 bits of fraction and is at most 32640; then for each pixel
+**
+**       result(x, y) = floor((sum over v of weight(v) * h(x, v) + 2^21) / 2^22)
+**
+** An axis with S = D is copied exactly by these rules.
+**
+** How it is done: the weights of the columns are computed once, at most S + 2*D
+** of them, those of a row when it is its turn.  Two resized source rows are
+** kept, one of even and one of odd number: no row is resized twice as the
+** destination moves down, and none that has no weight at all.  Source pixels
+** are reached through dx and dy of nn_picture, so an orientation costs nothing.
+*/
+#include <limits.h>
+#include <string.h>
+
+#include "nn_int.h"
+
+enum {
+  RESIZE_ONE = 1 << 15,       /* sum of the weights */
+  RESIZE_SIDE_MAX = 1 << 24   /* of the destination */
+};
+
+/* An axis: S source pixels become D. */
+typedef struct resize_axis {
+  int64_t s, d;
+  int area;
+} resize_axis;
+
+/* Those that a destination pixel is made of: `count` from `first` on. */
+typedef struct resize_span {
+  int first, count;
+} resize_span;
+
+static resize_axis resize_axis_of(int s, int d, nn_filter filter) {
+  return (resize_axis){s, d, filter == NN_AREA && d < s};
+}
+
+static resize_span resize_span_of(const resize_axis *a, int d) {
+  if (a->area) {
+    int64_t from = d * a->s / a->d, to = ((d + 1) * a->s + a->d - 1) / a->d;
+    return (resize_span){(int)from, (int)(to - from)};
+  }
+  int64_t p = (2 * (int64_t)d + 1) * a->s - a->d;
+  if (p < 0) return (resize_span){0, 1};
+  int64_t i = p / (2 * a->d);
+  if (i >= a->s - 1) return (resize_span){(int)a->s - 1, 1};
+  return (resize_span){(int)i, 2};
+}
+
+/* cum(i) of destination pixel d. */
+static int64_t resize_cumulative(const resize_axis *a, int d, int64_t i) {
+  int64_t covered = (i + 1) * a->d - d * a->s;
+  if (covered > a->s) covered = a->s;
+  return (2 * RESIZE_ONE * covered + a->s) / (2 * a->s);
+}
+
+/* The weights of a span of d, into to[0] to to[count - 1]. */
+static void resize_weights(const resize_axis *a, int d, resize_span span,
+                           uint16_t *to) {
+  if (a->area) {
+    int64_t before = 0;
+    for (int i = 0; i < span.count; i++) {
+      int64_t sum = resize_cumulative(a, d, (int64_t)span.first + i);
+      to[i] = (uint16_t)(sum - before);
+      before = sum;
+    }
+  } else if (span.count == 1) {
+    to[0] = RESIZE_ONE;
+  } else {
+    int64_t p = (2 * (int64_t)d + 1) * a->s - a->d;
+    int64_t r = p % (2 * a->d);
+    to[1] = (uint16_t)((RESIZE_ONE * r + a->d) / (2 * a->d));
+    to[0] = (uint16_t)(RESIZE_ONE - to[1]);
+  }
+}
+
+typedef struct resize_job {
+  const nn_picture *src;
+  int x, y;                  /* corner of the rectangle */
+  resize_axis columns, rows;
+  resize_span *span;         /* of each destination column */
+  uint16_t *weight;          /* of the columns, span by span */
+  uint16_t *line[2];         /* resized source rows, of even and odd number */
+  int held[2];               /* which ones, -1: none */
+  uint16_t *row_weight;
+  uint32_t *sum;             /* a destination row in the making */
+} resize_job;
+
+/* Resize source row v of the rectangle into line. */
+static void resize_line(const resize_job *job, int v, uint16_t *line) {
+  const nn_picture *src = job->src;
+  ptrdiff_t dx = src->dx;
+  const uint8_t *row = src->pixels + (job->y + v) * src->dy + job->x * dx;
+  const uint16_t *w = job->weight;
+  int width = (int)job->columns.d;
+  for (int x = 0; x < width; x++, line += 3) {
+    resize_span span = job->span[x];
+    const uint8_t *p = row + span.first * dx;
+    uint32_t r = 128, g = 128, b = 128;
+    for (int i = 0; i < span.count; i++, p += dx) {
+      r += (uint32_t)w[i] * p[0];
+      g += (uint32_t)w[i] * p[1];
+      b += (uint32_t)w[i] * p[2];
+    }
+    w += span.count;
+    line[0] = (uint16_t)(r >> 8);
+    line[1] = (uint16_t)(g >> 8);
+    line[2] = (uint16_t)(b >> 8);
+  }
+}
+
+/* Destination row d. */
+static void resize_row(resize_job *job, int d, uint8_t *dst) {
+  size_t n = 3 * (size_t)job->columns.d;
+  resize_span span = resize_span_of(&job->rows, d);
+  resize_weights(&job->rows, d, span, job->row_weight);
+  for (size_t i = 0; i < n; i++) job->sum[i] = 1 << 21;
+  for (int k = 0; k < span.count; k++) {
+    uint32_t w = job->row_weight[k];
+    if (!w) continue;
+    int v = span.first + k;
+    uint16_t *line = job->line[v & 1];
+    if (job->held[v & 1] != v) {
+      resize_line(job, v, line);
+      job->held[v & 1] = v;
+    }
+    for (size_t i = 0; i < n; i++) job->sum[i] += w * line[i];
+  }
+  for (size_t i = 0; i < n; i++) dst[i] = (uint8_t)(job->sum[i] >> 22);
+}
+
+/* Most source pixels that one destination pixel is made of. */
+static size_t resize_longest(const resize_axis *a) {
+  return a->area ? (size_t)(a->s / a->d) + 2 : 2;
+}
+
+/* Memory of a job, in one piece behind its pointers. */
+static void *resize_take(const nn_memory *mem, resize_job *job) {
+  size_t width = (size_t)job->columns.d;
+  size_t weights = job->columns.area ? (size_t)job->columns.s + 2 * width
+                                     : 2 * width;
+  size_t longest = resize_longest(&job->rows);
+  size_t bytes = nn_mul(width, sizeof(resize_span) + 3 * sizeof(uint32_t) +
+                                   6 * sizeof(uint16_t)) +
+                 (weights + longest) * sizeof(uint16_t);
+  char *p = nn_alloc(mem, bytes);
+  if (!p) return NULL;
+  job->span = (resize_span *)(void *)p;
+  job->sum = (uint32_t *)(void *)(job->span + width);
+  job->line[0] = (uint16_t *)(void *)(job->sum + 3 * width);
+  job->line[1] = job->line[0] + 3 * width;
+  job->weight = job->line[1] + 3 * width;
+  job->row_weight = job->weight + weights;
+  job->held[0] = job->held[1] = -1;
+  return p;
+}
+
+nn_status nn_resize(const nn_memory *mem, const nn_picture *src, int x, int y,
+                    int w, int h, nn_filter filter, int dst_w, int dst_h,
+                    uint8_t *dst, nn_error *err) {
+  if (x < 0 || y < 0 || w < 1 || h < 1 || w > src->width - x ||
+      h > src->height - y) {
+    return nn_fail(err, NN_ARGUMENT, "the rectangle is not in the picture");
+  }
+  if (dst_w < 1 || dst_h < 1 || dst_w > RESIZE_SIDE_MAX ||
+      dst_h > RESIZE_SIDE_MAX) {
+    return nn_fail(err, NN_ARGUMENT, "cannot resize to %d x %d pixels", dst_w,
+                   dst_h);
+  }
+  resize_job job = {.src = src, .x = x, .y = y};
+  job.columns = resize_axis_of(w, dst_w, filter);
+  job.rows = resize_axis_of(h, dst_h, filter);
+  void *memory = resize_take(mem, &job);
+  if (!memory) return nn_fail(err, NN_NOMEM, "out of memory");
+  uint16_t *weight = job.weight;
+  for (int i = 0; i < dst_w; i++) {
+    job.span[i] = resize_span_of(&job.columns, i);
+    resize_weights(&job.columns, i, job.span[i], weight);
+    weight += job.span[i].count;
+  }
+  for (int i = 0; i < dst_h; i++) {
+    resize_row(&job, i, dst + (size_t)i * 3 * (size_t)dst_w);
+  }
+  nn_free(mem, memory);
+  return NN_OK;
+}

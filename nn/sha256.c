@@ -1,0 +1,76 @@
+/*
+** SHA-256 (FIPS 180-4) of a model's bytes.
+**
+** binhash_models() shows it, and an index may record it: it is how a code that
+** was stored years ago names the model that made it.  This is the plain form of
+** the standard; nothing else in nn needs a hash, and nothing here is secret, so
+** it makes no attempt at constant time or at the CPU's SHA instructions.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+static const uint32_t sha256_k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
+    0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
+    0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
+    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
+    0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+    0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
+    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+    0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static uint32_t sha256_rotate(uint32_t x, int n) {
+  return x >> n | x << (32 - n);
+}
+
+static void sha256_block(uint32_t h[8], const uint8_t *p) {
+  uint32_t w[64], s[8];
+  for (int i = 0; i < 16; i++, p += 4) {
+    w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           p[3];
+  }
+  for (int i = 16; i < 64; i++) {
+    uint32_t a = w[i - 15], b = w[i - 2];
+    w[i] = w[i - 16] + w[i - 7] +
+           (sha256_rotate(a, 7) ^ sha256_rotate(a, 18) ^ a >> 3) +
+           (sha256_rotate(b, 17) ^ sha256_rotate(b, 19) ^ b >> 10);
+  }
+  memcpy(s, h, sizeof(s));
+  for (int i = 0; i < 64; i++) {
+    uint32_t a = s[0], e = s[4];
+    uint32_t t1 = s[7] + sha256_k[i] + w[i] + ((e & s[5]) ^ (~e & s[6])) +
+                  (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^
+                   sha256_rotate(e, 25));
+    uint32_t t2 = ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2])) +
+                  (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^
+                   sha256_rotate(a, 22));
+    memmove(s + 1, s, 7 * sizeof(s[0]));
+    s[4] += t1;
+    s[0] = t1 + t2;
+  }
+  for (int i = 0; i < 8; i++) h[i] += s[i];
+}
+
+void nn_sha256(const void *bytes, size_t n, char hex[65]) {
+  static const char digits[] = "0123456789abcdef";
+  uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  uint8_t tail[128] = {0};
+  const uint8_t *p = bytes;
+  size_t rest = n % 64, padded = rest < 56 ? 64 : 128;
+  for (size_t i = 0; i < n / 64; i++) sha256_block(h, p + 64 * i);
+  if (rest) memcpy(tail, p + (n - rest), rest);
+  tail[rest] = 0x80;
+  for (int i = 0; i < 8; i++) {
+    tail[padded - 1 - (size_t)i] = (uint8_t)((uint64_t)n * 8 >> (8 * i));
+  }
+  for (size_t i = 0; i < padded; i += 64) sha256_block(h, tail + i);
+  for (int i = 0; i < 64; i++) {
+    hex[i] = digits[h[i / 8] >> (28 - 4 * (i % 8)) & 15];
+  }
+  hex[64] = 0;
+}
