@@ -1,0 +1,168 @@
+# binhash: image search inside SQLite.  `make help` says what there is to make.
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+INSTALL ?= install
+OBJCOPY ?= objcopy
+STRIP ?= strip
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+
+# The model that is compiled in: the name of a file in weights/, or none.
+MODEL ?= cifar10-48
+# 1: link the serial OpenBLAS into the extension instead of finding it at run
+# time.  Builds in a folder of its own, so both kinds can exist.
+STATIC_BLAS ?= 0
+DATA ?= ../shared/data/cifar10.db
+PICTURES ?=
+
+VERSION := $(shell sed -n 's/^\#define BINHASH_VERSION "\(.*\)"/\1/p' \
+                   ext/binhash.h)
+
+ifeq ($(STATIC_BLAS),1)
+  B := build/static-blas
+  BLAS_FLAGS := -DNN_STATIC_BLAS $(shell pkg-config --cflags openblas 2>/dev/null)
+  BLAS_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-serial /usr/lib64 \
+                                     /usr/local/lib))
+  BLAS_LIBS := $(BLAS_DIR)/libopenblas.a
+else
+  B := build
+endif
+
+OPTIONS := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
+           -fvisibility=hidden -fPIC -ffp-contract=off -MMD -MP
+LDLIBS := -lm -ldl -lpthread
+ifneq ($(MODEL),none)
+  MODEL_FILE := weights/$(MODEL).safetensors
+  MODEL_FLAGS := -DBINHASH_MODEL_FILE='"$(MODEL_FILE)"' \
+                 -DBINHASH_MODEL_NAME='"$(MODEL)"'
+endif
+
+NN := $(wildcard nn/*.c)
+EXT := $(wildcard ext/*.c)
+NN_OBJ := $(NN:%.c=$(B)/obj/%.o)
+EXT_OBJ := $(EXT:%.c=$(B)/obj/%.o)
+CORE_OBJ := $(EXT:%.c=$(B)/obj/core/%.o)
+
+.PHONY: all loadable static test check demo eval bench lint asan fuzz install \
+        uninstall clean help
+all: loadable $(B)/binhash-run
+
+help:
+	@echo 'make              build/binhash.so and build/binhash-run'
+	@echo 'make demo         install what is missing, build, search photographs'
+	@echo '                  (PICTURES=FOLDER for your own)'
+	@echo 'make test         install what is missing, run every test'
+	@echo 'make check        the same, without installing anything'
+	@echo 'make loadable     build/binhash.so alone'
+	@echo 'make static       build/libbinhash.a, for SQLite linked statically'
+	@echo 'make STATIC_BLAS=1  build/static-blas/binhash.so, OpenBLAS inside'
+	@echo 'make MODEL=none   without the compiled-in model (or MODEL=NAME)'
+	@echo 'make eval         retrieval quality (DATA=FILE)'
+	@echo 'make bench        speed, beside its peers'
+	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
+	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
+	@echo 'make clean        remove build/'
+
+loadable: $(B)/binhash.so
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPTIONS) -c -o $@ $<
+
+$(B)/obj/core/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPTIONS) -DSQLITE_CORE -c -o $@ $<
+
+$(B)/obj/nn/blas.o: OPTIONS += $(BLAS_FLAGS)
+
+# What is compiled in depends on MODEL, which no file's date tells.
+$(B)/obj/model.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(MODEL)' | cmp -s - $@ || echo '$(MODEL)' > $@
+.PHONY: FORCE
+$(B)/obj/ext/default_model.o $(B)/obj/core/ext/default_model.o: \
+    OPTIONS += $(MODEL_FLAGS)
+$(B)/obj/ext/default_model.o $(B)/obj/core/ext/default_model.o: \
+    $(MODEL_FILE) $(B)/obj/model.stamp
+
+ifeq ($(STATIC_BLAS),1)
+$(B)/binhash.so: $(NN_OBJ) $(EXT_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,defs -Wl,--gc-sections \
+	  -Wl,--exclude-libs,ALL -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+	$(STRIP) --strip-unneeded $@
+	@ls -l $@ | awk '{printf "%s: %.1f MB, OpenBLAS inside\n", $$NF, $$5/1e6}'
+else
+$(B)/binhash.so: $(NN_OBJ) $(EXT_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,defs -o $@ $^ $(LDLIBS)
+endif
+
+$(B)/binhash-run: $(B)/obj/weights/binhash_run.o $(NN_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+
+# One object whose only global symbol is the entry point, so that the names of
+# nn cannot meet those of the program that links it.
+static: $(B)/libbinhash.a
+$(B)/libbinhash.a: $(NN_OBJ) $(CORE_OBJ)
+	$(CC) -r -nostdlib -o $(B)/obj/libbinhash.o $^
+	$(OBJCOPY) --localize-hidden $(B)/obj/libbinhash.o
+	rm -f $@
+	$(AR) rcs $@ $(B)/obj/libbinhash.o
+
+define PC
+prefix=$(PREFIX)
+libdir=$(LIBDIR)
+includedir=$(INCLUDEDIR)
+
+Name: binhash
+Description: image search inside SQLite (static library)
+Version: $(VERSION)
+Requires: sqlite3
+Libs: -L$${libdir} -lbinhash
+Libs.private: $(LDLIBS)
+Cflags: -I$${includedir}
+endef
+export PC
+
+install: loadable static $(B)/binhash-run
+	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
+	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(DATADIR)/binhash
+	$(INSTALL) -m 755 $(B)/binhash-run $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(B)/binhash.so $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -m 644 $(B)/libbinhash.a $(DESTDIR)$(LIBDIR)/
+	$(INSTALL) -m 644 ext/binhash.h $(DESTDIR)$(INCLUDEDIR)/
+	$(INSTALL) -m 644 weights/*.safetensors $(DESTDIR)$(DATADIR)/binhash/
+	echo "$$PC" > $(DESTDIR)$(LIBDIR)/pkgconfig/binhash.pc
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/binhash-run \
+	  $(DESTDIR)$(LIBDIR)/binhash.so $(DESTDIR)$(LIBDIR)/libbinhash.a \
+	  $(DESTDIR)$(INCLUDEDIR)/binhash.h \
+	  $(DESTDIR)$(LIBDIR)/pkgconfig/binhash.pc
+	rm -rf $(DESTDIR)$(DATADIR)/binhash
+
+demo:
+	@sh tests/packages.sh demo
+	@$(MAKE) --no-print-directory all
+	@sh sql/demo.sh $(PICTURES)
+
+eval: loadable
+	@sh sql/eval.sh $(DATA)
+
+test:
+	@sh tests/packages.sh test
+	@$(MAKE) --no-print-directory check
+
+check: all static
+	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/run.sh
+
+include tests/tests.mk
+
+clean:
+	rm -rf build
+
+-include $(NN_OBJ:.o=.d) $(EXT_OBJ:.o=.d) $(CORE_OBJ:.o=.d) \
+         $(B)/obj/weights/binhash_run.d

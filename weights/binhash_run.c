@@ -1,0 +1,272 @@
+/*
+** binhash-run: a model's forward pass on the command line.
+**
+**   binhash-run MODEL [LAYER] [--batch N] [--threads T] [--time RUNS]
+**   binhash-run MODEL --list
+**
+** It reads float32 tensors (NCHW, what the network sees after preprocessing,
+** little-endian, any number of images) from standard input and writes the
+** layer's output, the last layer's when none is named, as float32 to standard
+** output.  It serves no SQL: it is the same engine without SQLite, so that every
+** comparison with another engine, in numbers or in time, measures one thing.
+**
+** Images are run in batches of N (1), the last of which may be short.  --time
+** then runs the first N images RUNS times more after a warm-up and prints
+** "median_ms X" on standard error: the wall time of nn_run on the whole batch
+** (fewer than N images are repeated to fill it).  --threads sets
+** OPENBLAS_NUM_THREADS, which OpenBLAS reads when it is first needed.
+**
+** Exit status: 0, 1 when something failed, 2 when it was called wrongly.
+*/
+#define _POSIX_C_SOURCE 200809L
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../nn/network.h"
+
+typedef struct run_options {
+  const char *model, *layer;
+  int batch, threads, runs, list;
+} run_options;
+
+typedef struct run_state {
+  nn_model *model;
+  int batch, blob;
+  size_t in, out;          /* floats of one image */
+  float *input, *output;   /* of one batch */
+  float *first;            /* the first batch, for --time */
+} run_state;
+
+static int run_usage(const char *problem, const char *what) {
+  if (problem) fprintf(stderr, "binhash-run: %s%s\n", problem, what);
+  fprintf(stderr,
+          "usage: binhash-run MODEL [LAYER] [--batch N] [--threads T] "
+          "[--time RUNS]\n"
+          "       binhash-run MODEL --list\n");
+  return 2;
+}
+
+static int run_fail(const char *what, const char *why) {
+  fprintf(stderr, "binhash-run: %s: %s\n", what, why);
+  return 1;
+}
+
+/* Arguments --------------------------------------------------------------- */
+
+static int run_number(const char *text, int *out) {
+  char *end;
+  errno = 0;
+  long n = strtol(text, &end, 10);
+  if (errno || *end || end == text || n < 1 || n > 1000000) return 0;
+  *out = (int)n;
+  return 1;
+}
+
+static int run_arguments(int argc, char **argv, run_options *o) {
+  for (int i = 1; i < argc; i++) {
+    int *number = strcmp(argv[i], "--batch") == 0     ? &o->batch
+                  : strcmp(argv[i], "--threads") == 0 ? &o->threads
+                  : strcmp(argv[i], "--time") == 0    ? &o->runs
+                                                      : NULL;
+    if (number) {
+      if (i + 1 == argc || !run_number(argv[i + 1], number)) {
+        return run_usage(argv[i], " wants a number from 1 to 1000000");
+      }
+      i++;
+    } else if (strcmp(argv[i], "--list") == 0) {
+      o->list = 1;
+    } else if (strncmp(argv[i], "--", 2) == 0) {
+      return run_usage("unknown option ", argv[i]);
+    } else if (!o->model) {
+      o->model = argv[i];
+    } else if (!o->layer) {
+      o->layer = argv[i];
+    } else {
+      return run_usage("one layer at a time, not also ", argv[i]);
+    }
+  }
+  return o->model ? 0 : run_usage("no model given", "");
+}
+
+/* The model --------------------------------------------------------------- */
+
+static int run_map(const char *path, const void **bytes, size_t *n) {
+  struct stat s;
+  int fd = open(path, O_RDONLY);
+  if (fd < 0 || fstat(fd, &s) < 0) {
+    run_fail(path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return 1;
+  }
+  *n = S_ISREG(s.st_mode) ? (size_t)s.st_size : 0;
+  void *map = *n ? mmap(NULL, *n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+  close(fd);
+  if (!*n) return run_fail(path, "not a file with something in it");
+  if (map == MAP_FAILED) return run_fail(path, strerror(errno));
+  *bytes = map;
+  return 0;
+}
+
+/* A layer that does not exist is best answered by those that do. */
+static void run_list(const nn_model *model, FILE *to) {
+  for (int i = 0; i < nn_model_blob_count(model); i++) {
+    int chw[3];
+    nn_model_blob_shape(model, i, chw);
+    fprintf(to, "%s\t%d x %d x %d\n", nn_model_blob_name(model, i), chw[0],
+            chw[1], chw[2]);
+  }
+}
+
+static int run_layer_named(const run_options *o, run_state *r) {
+  int chw[3];
+  r->blob = o->layer ? nn_model_blob(r->model, o->layer)
+                     : nn_model_last_blob(r->model);
+  if (r->blob < 0) {
+    fprintf(stderr, "binhash-run: %s has no layer %s; its layers are:\n",
+            o->model, o->layer);
+    run_list(r->model, stderr);
+    return 1;
+  }
+  r->in = nn_model_blob_shape(r->model, 0, chw);
+  r->out = nn_model_blob_shape(r->model, r->blob, chw);
+  return 0;
+}
+
+/* Images ------------------------------------------------------------------ */
+
+/* Up to a batch of images into r->input; *images is how many came. */
+static int run_read(run_state *r, int *images) {
+  size_t bytes = r->in * sizeof(float);
+  size_t n = fread(r->input, 1, bytes * (size_t)r->batch, stdin);
+  if (ferror(stdin)) return run_fail("standard input", strerror(errno));
+  if (n % bytes) {
+    fprintf(stderr,
+            "binhash-run: the input ends within an image: %zu bytes, and an "
+            "image has %zu (%zu float32)\n",
+            n % bytes, bytes, r->in);
+    return 1;
+  }
+  *images = (int)(n / bytes);
+  return 0;
+}
+
+static int run_forward(const run_state *r, const float *input, int images) {
+  nn_error err;
+  if (nn_run(&nn_memory_libc, r->model, NN_FAST, input, images, r->blob,
+             r->output, &err) != NN_OK) {
+    return run_fail("forward pass", err.text);
+  }
+  return 0;
+}
+
+static int run_all(run_state *r) {
+  size_t in = r->in * sizeof(float), out = r->out * sizeof(float);
+  for (long long done = 0;; done += r->batch) {
+    int images;
+    if (run_read(r, &images)) return 1;
+    if (!images && !done) {
+      fprintf(stderr,
+              "binhash-run: no image on standard input; one has %zu bytes "
+              "(%zu float32)\n", in, r->in);
+      return 1;
+    }
+    for (int i = 0; r->first && !done && i < r->batch; i++) {
+      memcpy(r->first + (size_t)i * r->in,
+             r->input + (size_t)(i % images) * r->in, in);
+    }
+    if (!images) return 0;
+    if (run_forward(r, r->input, images)) return 1;
+    if (fwrite(r->output, out, (size_t)images, stdout) != (size_t)images) {
+      return run_fail("standard output", strerror(errno));
+    }
+    if (images < r->batch) return 0;
+  }
+}
+
+/* Time -------------------------------------------------------------------- */
+
+static double run_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int run_ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+static int run_time(const run_state *r, int runs) {
+  double *ms = malloc((size_t)runs * sizeof(*ms));
+  int failed = !ms;
+  for (int i = -1; i < runs && !failed; i++) {
+    double start = run_now();
+    failed = run_forward(r, r->first, r->batch);
+    if (i >= 0) ms[i] = run_now() - start;
+  }
+  if (!failed) {
+    qsort(ms, (size_t)runs, sizeof(*ms), run_ascending);
+    fprintf(stderr, "median_ms %.3f\n",
+            (ms[(runs - 1) / 2] + ms[runs / 2]) / 2);
+  }
+  free(ms);
+  return failed;
+}
+
+static int run_images(const run_options *o, run_state *r) {
+  size_t batch = (size_t)o->batch;
+  if (batch > SIZE_MAX / sizeof(float) / (r->in > r->out ? r->in : r->out)) {
+    return run_fail("--batch", "too large");
+  }
+  r->batch = o->batch;
+  r->input = malloc(batch * r->in * sizeof(float));
+  r->output = malloc(batch * r->out * sizeof(float));
+  r->first = o->runs ? malloc(batch * r->in * sizeof(float)) : NULL;
+  int failed = !r->input || !r->output || (o->runs && !r->first);
+  if (failed) run_fail("memory", strerror(ENOMEM));
+  failed = failed || run_all(r);
+  if (!failed && fflush(stdout)) {
+    failed = run_fail("standard output", strerror(errno));
+  }
+  failed = failed || (o->runs && run_time(r, o->runs));
+  free(r->input);
+  free(r->output);
+  free(r->first);
+  return failed;
+}
+
+int main(int argc, char **argv) {
+  run_options o = {.batch = 1};
+  run_state r = {0};
+  const void *bytes = NULL;
+  size_t n = 0;
+  nn_error err;
+  int failed = run_arguments(argc, argv, &o);
+  if (failed) return failed;
+  if (o.threads) {
+    char text[16];
+    snprintf(text, sizeof(text), "%d", o.threads);
+    setenv("OPENBLAS_NUM_THREADS", text, 1);
+  }
+  if (run_map(o.model, &bytes, &n)) return 1;
+  if (nn_model_open(&nn_memory_libc, bytes, n, &r.model, &err) != NN_OK) {
+    return run_fail(o.model, err.text);
+  }
+  if (o.list) {
+    run_list(r.model, stdout);
+  } else {
+    failed = run_layer_named(&o, &r) || run_images(&o, &r);
+  }
+  nn_model_close(r.model);
+  munmap((void *)(uintptr_t)bytes, n);
+  return failed;
+}
