@@ -1,7 +1,7 @@
 # binhash: image search inside SQLite.  `make help` says what there is to make.
 
 CC ?= cc
-CFLAGS ?= -O2 -g
+CFLAGS ?= -O3 -g
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -77,6 +77,11 @@ $(B)/obj/core/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPTIONS) -DSQLITE_CORE -c -o $@ $<
 
+STB_IMAGE := $(firstword $(wildcard /usr/include/stb/stb_image.h \
+                                    /usr/local/include/stb/stb_image.h))
+STB_VERSION := $(shell sed -n '1s/.* - v\([0-9.]*\) .*/\1/p' $(STB_IMAGE) \
+                       /dev/null)
+$(B)/obj/nn/picture.o: OPTIONS += -DNN_STB_IMAGE_VERSION='"$(STB_VERSION)"'
 $(B)/obj/nn/blas.o: OPTIONS += $(BLAS_FLAGS)
 
 # What is compiled in depends on MODEL, which no file's date tells.

@@ -54,18 +54,20 @@ static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
 }
 #endif
 
-/* Does the connection have a function of this name, ours or not? */
-static int binhash_has_function(sqlite3 *db, const char *name) {
+/*
+** Is binhash on this connection already?  Registering it again would drop the
+** models that were loaded.  A host built without function_list cannot tell; one
+** that has no memory must not be taken for one that said no.
+*/
+static int binhash_is_registered(sqlite3 *db, int *registered) {
   sqlite3_stmt *stmt = NULL;
-  int has = 0;
-  if (sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_function_list "
-                         "WHERE name = ?1 LIMIT 1", -1, &stmt, NULL)
-      == SQLITE_OK) {
-    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-    has = sqlite3_step(stmt) == SQLITE_ROW;
-  }
+  int rc = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_function_list "
+                              "WHERE name = 'binhash_version' LIMIT 1", -1,
+                              &stmt, NULL);
+  if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
+  *registered = rc == SQLITE_ROW;
   sqlite3_finalize(stmt);
-  return has;
+  return rc == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 static int binhash_register(sqlite3 *db) {
@@ -85,20 +87,23 @@ static int binhash_register(sqlite3 *db) {
 
 BINHASH_EXPORT int sqlite3_binhash_init(sqlite3 *db, char **error,
                                         const sqlite3_api_routines *api) {
-#ifndef SQLITE_CORE
+#ifdef SQLITE_CORE
+  (void)api;
+#else
+  /* Instead of SQLITE_EXTENSION_INIT2, which would write the pointer again
+  ** while other threads read it. */
   int bound = binhash_bind_host(api, error);
   if (bound != SQLITE_OK) return bound;
 #endif
-  SQLITE_EXTENSION_INIT2(api);
-  if (!binhash_has_function(db, "binhash_version")) {
-    int rc = binhash_register(db);
-    if (rc != SQLITE_OK) {
-      if (error) {
-        *error = sqlite3_mprintf("binhash: cannot register its functions: %s",
-                                 sqlite3_errstr(rc));
-      }
-      return rc;
+  int registered;
+  int rc = binhash_is_registered(db, &registered);
+  if (rc == SQLITE_OK && !registered) rc = binhash_register(db);
+  if (rc != SQLITE_OK) {
+    if (error) {
+      *error = sqlite3_mprintf("binhash: cannot register its functions: %s",
+                               sqlite3_errstr(rc));
     }
+    return rc;
   }
 #ifdef SQLITE_CORE
   return SQLITE_OK;

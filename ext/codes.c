@@ -12,10 +12,16 @@
 ** hamming takes two BLOBs of equal length, or two INTEGERs, which are 64 bits
 ** each (a code kept as a number).  `ORDER BY hamming(code, ?)` over an ordinary
 ** table visits every row, and no hook exists that would change that, so it is
-** thin: what it costs is the calls into SQLite for type, bytes and length.
+** thin: what it costs is the calls into SQLite for type, length and bytes.  A
+** second argument that is constant is remembered in SQLite's auxiliary data, so
+** that one call fetches it instead of three, a fifth of the function's time.
+** SQLite drops at once what is remembered of an argument that is not constant,
+** which costs more than it could save, so only one call in 64 tries.
 **
 ** Not here: the search that knows it is one, which is topk.c.
 */
+#include <string.h>
+
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
@@ -50,9 +56,7 @@ static void codes_mismatch(sqlite3_context *context, const char *function,
 ** Two BLOBs of equal length come here if they are empty, or if one is a
 ** zeroblob() and there was no memory to write its zeros.
 */
-#if defined(__GNUC__)
-__attribute__((noinline))
-#endif
+BH_NOINLINE
 static void codes_hamming_other(sqlite3_context *context,
                                 sqlite3_value **argv) {
   int a = sqlite3_value_type(argv[0]), b = sqlite3_value_type(argv[1]);
@@ -74,13 +78,28 @@ static void codes_hamming_other(sqlite3_context *context,
     sqlite3_result_int64(context, (sqlite3_int64)nn_hamming(&x, &y, sizeof(x)));
     return;
   }
-  codes_mismatch(context, "hamming", "two BLOBs of equal length or two INTEGERs",
-                 argv);
+  codes_mismatch(context, "hamming",
+                 "two BLOBs of equal length or two INTEGERs", argv);
 }
 
-static void codes_hamming(sqlite3_context *context, int argc,
-                          sqlite3_value **argv) {
-  (void)argc;
+/* A query that is remembered. */
+typedef struct codes_query {
+  int n;
+  unsigned char bytes[];
+} codes_query;
+
+BH_NOINLINE
+static void codes_remember(sqlite3_context *context, const void *bytes, int n) {
+  codes_query *query = sqlite3_malloc64(sizeof(*query) + (sqlite3_uint64)n);
+  if (!query) return;   /* it will be fetched again */
+  query->n = n;
+  memcpy(query->bytes, bytes, (size_t)n);
+  sqlite3_set_auxdata(context, 1, query, sqlite3_free);
+}
+
+/* Two BLOBs, of which the second is not remembered. */
+BH_NOINLINE
+static void codes_hamming_both(sqlite3_context *context, sqlite3_value **argv) {
   if (sqlite3_value_type(argv[0]) == SQLITE_BLOB &&
       sqlite3_value_type(argv[1]) == SQLITE_BLOB) {
     int n = sqlite3_value_bytes(argv[0]);
@@ -88,6 +107,8 @@ static void codes_hamming(sqlite3_context *context, int argc,
       const void *a = sqlite3_value_blob(argv[0]);
       const void *b = sqlite3_value_blob(argv[1]);
       if (a && b) {
+        unsigned *calls = sqlite3_user_data(context);
+        if (++*calls % 64 == 0) codes_remember(context, b, n);
         sqlite3_result_int64(context,
                              (sqlite3_int64)nn_hamming(a, b, (size_t)n));
         return;
@@ -95,6 +116,22 @@ static void codes_hamming(sqlite3_context *context, int argc,
     }
   }
   codes_hamming_other(context, argv);
+}
+
+static void codes_hamming(sqlite3_context *context, int argc,
+                          sqlite3_value **argv) {
+  const codes_query *query = sqlite3_get_auxdata(context, 1);
+  (void)argc;
+  if (query && sqlite3_value_type(argv[0]) == SQLITE_BLOB &&
+      sqlite3_value_bytes(argv[0]) == query->n) {
+    const void *code = sqlite3_value_blob(argv[0]);
+    if (code) {
+      uint64_t distance = nn_hamming(code, query->bytes, (size_t)query->n);
+      sqlite3_result_int64(context, (sqlite3_int64)distance);
+      return;
+    }
+  }
+  codes_hamming_both(context, argv);
 }
 
 /* Two float32 blobs through one of nn's distances. */
@@ -150,11 +187,20 @@ static int codes_hamming_taken(sqlite3 *db) {
   return taken;
 }
 
+/* hamming under a name; its user data counts calls. */
+static int codes_register_hamming(sqlite3 *db, const char *name) {
+  unsigned *calls = sqlite3_malloc64(sizeof(*calls));
+  if (!calls) return SQLITE_NOMEM;
+  *calls = 0;
+  return sqlite3_create_function_v2(
+      db, name, 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, calls,
+      codes_hamming, NULL, NULL, sqlite3_free);
+}
+
 int bh_register_codes(bh_connection *connection) {
-  const int pure = SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
-  int rc = bh_function(connection, "binhash_hamming", 2, pure, codes_hamming);
+  int rc = codes_register_hamming(connection->db, "binhash_hamming");
   if (rc == SQLITE_OK && !codes_hamming_taken(connection->db))
-    rc = bh_function(connection, "hamming", 2, pure, codes_hamming);
+    rc = codes_register_hamming(connection->db, "hamming");
   if (rc == SQLITE_OK)
     rc = bh_function(connection, "feature_distance", 2, SQLITE_DETERMINISTIC,
                      codes_feature_distance);

@@ -20,6 +20,13 @@
 #include "../nn/network.h"
 #include "binhash.h"
 
+/* For what is rare, beside something that runs once a row. */
+#if defined(__GNUC__)
+#define BH_NOINLINE __attribute__((noinline))
+#else
+#define BH_NOINLINE
+#endif
+
 /* connection.c ------------------------------------------------------------ */
 
 typedef struct bh_models bh_models;   /* models.c */
@@ -41,6 +48,7 @@ typedef struct bh_connection {
     sqlite3_int64 amx;
   } config;
   sqlite3_int64 forward_passes;   /* images through a network so far */
+  struct bh_scan_state *scanning; /* the search that is reading a table now */
   /* The last thing computed from an image, so that a call that SQLite repeats
   ** for every row costs a comparison of the image (design: images.c). */
   struct {
@@ -116,7 +124,7 @@ extern const char bh_topk_letters[];
 
 int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
 
-/* topk_scan.c: a table's codes into an nn_nearest ------------------------- */
+/* scan.c: a table's codes into an nn_nearest ------------------------------ */
 
 typedef struct bh_scan bh_scan;
 
@@ -137,13 +145,13 @@ typedef struct bh_target {
 } bh_target;
 
 /* Register the private aggregate that the scan is. */
-int bh_scan_register(sqlite3 *db);
+int bh_scan_register(bh_connection *connection);
 /*
 ** Find out what the source is and prepare to read it.  On error *error is a
 ** message for sqlite3_free, or NULL where the code says all.
 */
-int bh_scan_open(sqlite3 *db, const bh_source *source, bh_scan **out,
-                 char **error);
+int bh_scan_open(bh_connection *connection, const bh_source *source,
+                 bh_scan **out, char **error);
 void bh_scan_close(bh_scan *scan);   /* NULL is fine */
 int bh_scan_is_of(const bh_scan *scan, const bh_source *source);
 /* Do its rows have rowids?  If not, they are numbered from 1 as they come, and

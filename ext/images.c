@@ -76,6 +76,19 @@ static const void *images_bytes(sqlite3_context *ctx, sqlite3_value *value,
   return bytes;
 }
 
+/* The text of an argument that is a name; NULL when the result is set. */
+static const char *images_name(const images_call *call, sqlite3_value *value) {
+  const char *name = (const char *)sqlite3_value_text(value);
+  if (!name) {
+    sqlite3_result_error_nomem(call->context);
+  } else if (strlen(name) != (size_t)sqlite3_value_bytes(value)) {
+    bh_result_text_error(call->context, "%s: a name has a NUL in it",
+                         call->function);
+    name = NULL;
+  }
+  return name;
+}
+
 /* Find the model that argument i names, the default one where there is no such
 ** argument.  0 when the result is set already. */
 static int images_model(images_call *call, int argc, sqlite3_value **argv,
@@ -84,18 +97,15 @@ static int images_model(images_call *call, int argc, sqlite3_value **argv,
   char *error = NULL;
   if (argc > i) {
     if (sqlite3_value_type(argv[i]) == SQLITE_NULL) return 0;
-    name = (const char *)sqlite3_value_text(argv[i]);
-    if (!name) {
-      sqlite3_result_error_nomem(call->context);
-      return 0;
-    }
+    name = images_name(call, argv[i]);
+    if (!name) return 0;
   }
   int rc = bh_models_find(call->connection, name, &call->head, &error);
   if (rc == SQLITE_OK) return 1;
   if (error) {
     bh_result_text_error(call->context, "%s: %s", call->function, error);
   } else {
-    sqlite3_result_error_code(call->context, rc);
+    sqlite3_result_error_nomem(call->context);
   }
   sqlite3_free(error);
   return 0;
@@ -279,11 +289,8 @@ static void images_layer(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   if (images_null(argv[0]) || images_null(argv[1]) ||
       !images_model(&call, argc, argv, 2))
     return;
-  const char *layer = (const char *)sqlite3_value_text(argv[1]);
-  if (!layer) {
-    sqlite3_result_error_nomem(ctx);
-    return;
-  }
+  const char *layer = images_name(&call, argv[1]);
+  if (!layer) return;
   call.blob = nn_model_blob(call.head.model, layer);
   if (call.blob < 0) {
     bh_result_text_error(ctx, "img_layer: the model '%s' has no layer '%s'",

@@ -13,7 +13,9 @@
 ** that only compares codes never touches it.
 **
 ** A name is bound to its bytes: loading the same bytes again under the same
-** name is harmless, other bytes under a name in use are refused.
+** name is harmless, other bytes under a name in use are refused.  That holds for
+** each head by itself, so a file of which one head was unloaded can be loaded
+** again.
 */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -106,6 +108,15 @@ static const char *models_head_name(const models_file *file, int i,
   return i == 0 ? name : nn_model_head(file->model, i)->name;
 }
 
+/* Does the entry stand for head i of a file with the same bytes? */
+static int models_is_same(const models_entry *e, const models_file *file,
+                          int i) {
+  const nn_model *model = e->file->model;
+  return i < nn_model_head_count(model) &&
+         nn_model_head(model, i) == e->head.head &&
+         strcmp(nn_model_sha256(model), nn_model_sha256(file->model)) == 0;
+}
+
 /*
 ** Register every head, all or none.  Takes the file over: it is closed on
 ** error.  *error: see bh_models_find.
@@ -114,13 +125,24 @@ static int models_register(bh_connection *c, models_file *file,
                            const char *name, int is_default, char **error) {
   int n = nn_model_head_count(file->model), rc = SQLITE_OK;
   file->references = 1;   /* ours, until all names hold theirs */
+  if (n == 0) {
+    *error = sqlite3_mprintf("the model names no head, so it gives no codes");
+    rc = SQLITE_ERROR;
+  }
+  if (n == 0) {
+    *error = sqlite3_mprintf("the model names no head, so it gives no code");
+    rc = SQLITE_ERROR;
+  }
   for (int i = 0; rc == SQLITE_OK && i < n; i++) {
     const char *head = models_head_name(file, i, name);
+    models_entry *taken = models_lookup(c, head);
     if (strlen(head) > MODELS_NAME_MAX) {
       *error = sqlite3_mprintf("head %d has a name longer than %d bytes", i,
                                MODELS_NAME_MAX);
       rc = SQLITE_ERROR;
-    } else if (models_lookup(c, head)) {
+    } else if (taken && taken->file != file && models_is_same(taken, file, i)) {
+      continue;
+    } else if (taken) {
       *error = sqlite3_mprintf("a model named '%s' is loaded already; unload "
                                "it first or choose another name", head);
       rc = SQLITE_ERROR;
@@ -153,12 +175,6 @@ static int models_open(bh_connection *c, models_file *file, const void *bytes,
     if (rc != SQLITE_NOMEM) *error = sqlite3_mprintf("%s", err.text);
     models_file_close(file);
     return rc;
-  }
-  models_entry *same = models_lookup(c, name);
-  if (same && strcmp(nn_model_sha256(same->file->model),
-                     nn_model_sha256(file->model)) == 0) {
-    models_file_close(file);
-    return SQLITE_OK;
   }
   return models_register(c, file, name, is_default, error);
 }
@@ -209,7 +225,8 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
 /* Map a file.  The mapping is private: nobody writes through it. */
 static int models_map(const char *path, models_file *file, char **error) {
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0 || fstat(fd, &st) != 0) {
     *error = sqlite3_mprintf("cannot open '%s': %s", path, strerror(errno));
     if (fd >= 0) close(fd);
@@ -233,13 +250,27 @@ static int models_map(const char *path, models_file *file, char **error) {
   return SQLITE_OK;
 }
 
+/* The text of a value, NULL when it is none, or is not whole as a C string. */
+static const char *models_text(sqlite3_value *value) {
+  if (sqlite3_value_type(value) != SQLITE_TEXT) return NULL;
+  const char *text = (const char *)sqlite3_value_text(value);
+  if (!text || strlen(text) != (size_t)sqlite3_value_bytes(value)) return NULL;
+  return text;
+}
+
 static int models_load_value(bh_connection *c, const char *name,
                              sqlite3_value *source, char **error) {
   int rc = models_need_default(c, error);   /* its name is taken */
   models_file *file = rc == SQLITE_OK ? models_file_new() : NULL;
   if (!file) return rc == SQLITE_OK ? SQLITE_NOMEM : rc;
   if (sqlite3_value_type(source) == SQLITE_TEXT) {
-    rc = models_map((const char *)sqlite3_value_text(source), file, error);
+    const char *path = models_text(source);
+    if (path) {
+      rc = models_map(path, file, error);
+    } else {
+      *error = sqlite3_mprintf("argument 2 (model) is a path with a NUL in it");
+      rc = SQLITE_ERROR;
+    }
   } else {
     const void *blob = sqlite3_value_blob(source);
     file->bytes = (size_t)sqlite3_value_bytes(source);
@@ -261,7 +292,7 @@ static int models_load_value(bh_connection *c, const char *name,
 static void models_result_error(sqlite3_context *ctx, const char *function,
                                 int rc, char *error) {
   if (rc == SQLITE_NOMEM || !error) {
-    sqlite3_result_error_code(ctx, rc);
+    sqlite3_result_error_nomem(ctx);
   } else {
     bh_result_text_error(ctx, "%s: %s", function, error);
     sqlite3_result_error_code(ctx, rc);
@@ -271,13 +302,12 @@ static void models_result_error(sqlite3_context *ctx, const char *function,
 
 static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   bh_connection *c = sqlite3_user_data(ctx);
-  const char *name = (const char *)sqlite3_value_text(argv[0]);
+  const char *name = models_text(argv[0]);
   int type = sqlite3_value_type(argv[1]);
   (void)argc;
-  if (sqlite3_value_type(argv[0]) != SQLITE_TEXT || !name || !*name ||
-      strlen(name) > MODELS_NAME_MAX) {
+  if (!name || !*name || strlen(name) > MODELS_NAME_MAX) {
     bh_result_text_error(ctx, "binhash_load: argument 1 (name) must be a text "
-                         "of 1 to %d bytes", MODELS_NAME_MAX);
+                         "of 1 to %d bytes, without NUL", MODELS_NAME_MAX);
     return;
   }
   if (type != SQLITE_TEXT && type != SQLITE_BLOB) {
@@ -298,18 +328,23 @@ static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
 static void models_unload(sqlite3_context *ctx, int argc,
                           sqlite3_value **argv) {
   bh_connection *c = sqlite3_user_data(ctx);
-  const char *name = (const char *)sqlite3_value_text(argv[0]);
+  const char *name = models_text(argv[0]);
   const char *fallback = bh_models_default(c);
   (void)argc;
-  if (name && fallback && strcmp(name, fallback) == 0) {
+  if (!name) {
+    bh_result_text_error(ctx, "binhash_unload: argument 1 (name) must be a "
+                         "text without NUL");
+    return;
+  }
+  if (fallback && strcmp(name, fallback) == 0) {
     bh_result_text_error(ctx, "binhash_unload: '%s' is the default model and "
                          "stays", name);
     return;
   }
-  models_entry *e = name ? models_lookup(c, name) : NULL;
+  models_entry *e = models_lookup(c, name);
   if (!e) {
     bh_result_text_error(ctx, "binhash_unload: no model named '%s' is loaded",
-                         name ? name : "NULL");
+                         name);
     return;
   }
   bh_connection_forget(c);

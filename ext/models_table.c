@@ -80,7 +80,8 @@ static int models_table_take(models_table_cursor *cursor) {
   char *error = NULL;
   models_table *t = (models_table *)cursor->base.pVtab;
   int rc = bh_models_describe(t->connection, cursor->at, &cursor->row, &error);
-  if (error) bh_table_error(&t->base, "binhash_models: %s", error);
+  if (rc != SQLITE_OK && !error) return SQLITE_NOMEM;
+  if (error) rc = bh_table_error(&t->base, "binhash_models: %s", error);
   sqlite3_free(error);
   return rc;
 }

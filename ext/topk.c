@@ -15,9 +15,9 @@
 **
 ** where the six arguments of the function are equalities on the hidden columns,
 ** in that order; they may be given in WHERE as well, the query also by MATCH.
-** One scan of the named table (topk_scan.c) happens in xFilter; then xNext hands
-** out row after row in (distance, rowid) order for as long as it is asked
-** (nn's nearest.c).  The planner is told that this order needs no sorting, so a
+** One scan of the named table (scan.c) happens in xFilter; then xNext hands out
+** row after row in (distance, rowid) order for as long as it is asked (nn's
+** nearest.c).  The planner is told that this order needs no sorting, so a
 ** LIMIT above, through whatever joins and filters, stops the search when it has
 ** its rows, and no k need be guessed in advance.
 **
@@ -45,14 +45,14 @@ SQLITE_EXTENSION_INIT3
 
 typedef struct topk_table {
   sqlite3_vtab base;
-  sqlite3 *db;
+  bh_connection *connection;
   int depth;   /* searches that are scanning now, one inside the other */
 } topk_table;
 
 typedef struct topk_cursor {
   sqlite3_vtab_cursor base;
-  bh_scan *scan;             /* kept from one xFilter to the next, as a join */
-                             /* asks the same table again and again */
+  bh_scan *scan;             /* kept from one xFilter to the next, since a */
+                             /* join asks the same table again and again */
   nn_nearest *nearest;
   nn_nearest_row row;        /* distance -1 at the end */
   sqlite3_int64 returned;
@@ -71,13 +71,13 @@ typedef struct topk_cursor {
 static int topk_connect(sqlite3 *db, void *aux, int argc,
                         const char *const *argv, sqlite3_vtab **out,
                         char **error) {
-  (void)aux, (void)argc, (void)argv, (void)error;
+  (void)argc, (void)argv, (void)error;
   int rc = sqlite3_declare_vtab(db, bh_topk_schema);
   if (rc != SQLITE_OK) return rc;
   topk_table *table = sqlite3_malloc64(sizeof(*table));
   if (!table) return SQLITE_NOMEM;
   memset(table, 0, sizeof(*table));
-  table->db = db;
+  table->connection = aux;
   *out = &table->base;
   return SQLITE_OK;
 }
@@ -96,6 +96,12 @@ static int topk_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
   return SQLITE_OK;
 }
 
+static void topk_drop_rowids(topk_cursor *cursor) {
+  sqlite3_free(cursor->rowids);
+  cursor->rowids = NULL;
+  cursor->rowid_count = cursor->rowid_room = 0;
+}
+
 /* Forget one search, but not the prepared scan. */
 static void topk_clear(topk_cursor *cursor) {
   nn_nearest_close(cursor->nearest);
@@ -104,9 +110,7 @@ static void topk_clear(topk_cursor *cursor) {
     sqlite3_value_free(cursor->arguments[i]);
     cursor->arguments[i] = NULL;
   }
-  sqlite3_free(cursor->rowids);
-  cursor->rowids = NULL;
-  cursor->rowid_count = cursor->rowid_room = 0;
+  topk_drop_rowids(cursor);
   memset(&cursor->row, 0, sizeof(cursor->row));
   cursor->row.distance = -1;
   cursor->returned = 0;
@@ -138,13 +142,6 @@ static int topk_add_rowid(topk_cursor *cursor, sqlite3_int64 rowid) {
   }
   cursor->rowids[cursor->rowid_count++] = rowid;
   return SQLITE_OK;
-}
-
-/* Take back the list: SQLite is left to compare. */
-static void topk_drop_rowids(topk_cursor *cursor) {
-  sqlite3_free(cursor->rowids);
-  cursor->rowids = NULL;
-  cursor->rowid_count = cursor->rowid_room = 0;
 }
 
 static int topk_compare_rowids(const void *a, const void *b) {
@@ -294,7 +291,7 @@ static int topk_query(topk_cursor *cursor, const void **query,
 
 /* Report what the scan said, and take its message.  A search inside a search
 ** has put the name before it already. */
-static int topk_scan_error(topk_cursor *cursor, int rc, char *error) {
+static int topk_report(topk_cursor *cursor, int rc, char *error) {
   const char *prefix = TOPK_NAME ": ";
   if (error) {
     if (strncmp(error, prefix, strlen(prefix)) == 0) prefix = "";
@@ -320,8 +317,8 @@ static int topk_prepare(topk_cursor *cursor) {
   if (cursor->scan && bh_scan_is_of(cursor->scan, &source)) return SQLITE_OK;
   bh_scan_close(cursor->scan);
   cursor->scan = NULL;
-  rc = bh_scan_open(table->db, &source, &cursor->scan, &error);
-  return topk_scan_error(cursor, rc, error);
+  rc = bh_scan_open(table->connection, &source, &cursor->scan, &error);
+  return topk_report(cursor, rc, error);
 }
 
 /* Everything of the search that reads the table. */
@@ -345,7 +342,7 @@ static int topk_search(topk_cursor *cursor, int idx_num) {
   target.rowids = cursor->rowids;
   target.rowid_count = cursor->rowid_count;
   rc = bh_scan_run(cursor->scan, &target, &error);
-  return topk_scan_error(cursor, rc, error);
+  return topk_report(cursor, rc, error);
 }
 
 /* How many rows the statement will take, as far as that is known; 0 if not. */
@@ -381,10 +378,10 @@ static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
   (void)argc;
   topk_clear(cursor);
   if (idx_num & BH_TOPK_INCOMPLETE)
-    return bh_table_error(base->pVtab, TOPK_NAME ": wants a table, a column and "
-                          "a query: " TOPK_NAME "('photos', 'code', ?) in FROM, "
-                          "or query = ? in WHERE, which a LEFT JOIN may keep "
-                          "from it");
+    return bh_table_error(base->pVtab, TOPK_NAME ": wants a table, a column "
+                          "and a query: " TOPK_NAME "('photos', 'code', ?) in "
+                          "FROM, or query = ? in WHERE, which a LEFT JOIN may "
+                          "keep from it");
   int rc = topk_take(cursor, idx_str, argv);
   if (rc == SQLITE_OK) rc = topk_check_k(cursor);
   if (rc != SQLITE_OK) return rc;
@@ -467,7 +464,7 @@ static const sqlite3_module topk_module = {
 };
 
 int bh_register_topk(bh_connection *connection) {
-  int rc = bh_scan_register(connection->db);
+  int rc = bh_scan_register(connection);
   if (rc == SQLITE_OK) rc = bh_module(connection, TOPK_NAME, &topk_module);
   return rc;
 }

@@ -2,14 +2,14 @@
 ** binhash_topk in the eyes of the planner: its columns, and xBestIndex.
 **
 ** The arguments of the function are equalities on hidden columns.  A plan in
-** which one of them exists but has no value yet is refused, so that SQLite looks
-** for an order of the join in which it has; a plan without them, which a LEFT
-** JOIN may leave, is accepted only to fail in xFilter with a message.
+** which one of them exists but has no value yet is refused, so that SQLite
+** looks for an order of the join in which it has; a plan without them, which a
+** LEFT JOIN may leave, is accepted only to fail in xFilter with a message.
 **
 ** Rows come in (distance, rowid) order, so an ORDER BY that asks for this is
 ** consumed.  Bounds of the distance and rowids are taken where that cannot
-** change the result: never rowids together with k, since the k nearest are those
-** of the whole table.  Everything but the arguments is also checked by SQLite.
+** change the result: never rowids together with k, since the k nearest are
+** those of the whole table.  All but the arguments SQLite checks again.
 */
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
@@ -47,16 +47,16 @@ const char bh_topk_schema[] =
 */
 const char bh_topk_letters[] = "tcqnsy";
 
-typedef struct plan_state {
+typedef struct topk_plan_state {
   sqlite3_index_info *info;
   int arguments[BH_TOPK_ARGUMENTS];   /* constraint of each, -1 without */
   int rowid, rowid_in;                /* constraint used, -1 without */
   int bounds;
   int argv;                           /* arguments of xFilter so far */
-} plan_state;
+} topk_plan_state;
 
 /* Which argument a constraint gives, -1 if none. */
-static int plan_constraint_argument(const struct sqlite3_index_constraint *c) {
+static int topk_plan_argument(const struct sqlite3_index_constraint *c) {
   if (c->op == SQLITE_INDEX_CONSTRAINT_MATCH &&
       (c->iColumn == BH_TOPK_QUERY || c->iColumn == BH_TOPK_CODE))
     return BH_TOPK_ARGUMENT(BH_TOPK_QUERY);
@@ -68,12 +68,12 @@ static int plan_constraint_argument(const struct sqlite3_index_constraint *c) {
 
 /* Find the arguments.  One that exists but cannot be used in this plan makes
 ** the plan unusable. */
-static int plan_arguments(plan_state *plan) {
+static int topk_plan_arguments(topk_plan_state *plan) {
   unsigned waiting = 0;
   for (int i = 0; i < BH_TOPK_ARGUMENTS; i++) plan->arguments[i] = -1;
   for (int i = 0; i < plan->info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &plan->info->aConstraint[i];
-    int argument = plan_constraint_argument(c);
+    int argument = topk_plan_argument(c);
     if (argument < 0) continue;
     if (!c->usable) waiting |= 1u << argument;
     else if (plan->arguments[argument] < 0) plan->arguments[argument] = i;
@@ -83,13 +83,14 @@ static int plan_arguments(plan_state *plan) {
   return SQLITE_OK;
 }
 
-static void plan_use(plan_state *plan, int constraint, char letter, int omit) {
+static void topk_plan_use(topk_plan_state *plan, int constraint, char letter,
+                          int omit) {
   plan->info->aConstraintUsage[constraint].argvIndex = plan->argv + 1;
   plan->info->aConstraintUsage[constraint].omit = (unsigned char)omit;
   plan->info->idxStr[plan->argv++] = letter;
 }
 
-static char plan_bound_letter(int op) {
+static char topk_plan_bound_letter(int op) {
   switch (op) {
     case SQLITE_INDEX_CONSTRAINT_EQ: return '=';
     case SQLITE_INDEX_CONSTRAINT_LT: return '<';
@@ -101,20 +102,20 @@ static char plan_bound_letter(int op) {
 }
 
 /* Bounds of the distance, LIMIT and OFFSET, and where to find the rowid. */
-static void plan_rest(plan_state *plan) {
+static void topk_plan_rest(topk_plan_state *plan) {
   sqlite3_index_info *info = plan->info;
   for (int i = 0; i < info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    char letter = plan_bound_letter(c->op);
+    char letter = topk_plan_bound_letter(c->op);
     if (!c->usable) continue;
     if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT) {
-      plan_use(plan, i, 'l', 0);
+      topk_plan_use(plan, i, 'l', 0);
     } else if (c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
-      plan_use(plan, i, 'o', 0);
+      topk_plan_use(plan, i, 'o', 0);
     } else if (c->iColumn == BH_TOPK_DISTANCE && letter) {
       /* IN arrives value by value, and would repeat the scan for each. */
       if (letter == '=' && sqlite3_vtab_in(info, i, -1)) continue;
-      plan_use(plan, i, letter, 0);
+      topk_plan_use(plan, i, letter, 0);
       plan->bounds++;
     } else if (letter == '=' && c->iColumn <= BH_TOPK_ROWID) {
       if (sqlite3_vtab_in(info, i, -1)) plan->rowid_in = i;
@@ -123,8 +124,8 @@ static void plan_rest(plan_state *plan) {
   }
 }
 
-/* ORDER BY distance, or distance, rowid: what follows a rowid orders nothing. */
-static int plan_order(const sqlite3_index_info *info) {
+/* ORDER BY distance, or distance, rowid; what follows a rowid does nothing. */
+static int topk_plan_order(const sqlite3_index_info *info) {
   if (info->nOrderBy < 1 || info->aOrderBy[0].iColumn != BH_TOPK_DISTANCE ||
       info->aOrderBy[0].desc)
     return 0;
@@ -132,7 +133,7 @@ static int plan_order(const sqlite3_index_info *info) {
                                  !info->aOrderBy[1].desc);
 }
 
-static void plan_cost(plan_state *plan, int has_k) {
+static void topk_plan_cost(topk_plan_state *plan, int has_k) {
   sqlite3_index_info *info = plan->info;
   info->estimatedCost = 1000000;
   info->estimatedRows = 25;
@@ -154,33 +155,33 @@ static void plan_cost(plan_state *plan, int has_k) {
 
 int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   (void)table;
-  plan_state plan = {.info = info, .rowid = -1, .rowid_in = -1};
-  int rc = plan_arguments(&plan);
+  topk_plan_state plan = {.info = info, .rowid = -1, .rowid_in = -1};
+  int rc = topk_plan_arguments(&plan);
   if (rc != SQLITE_OK) return rc;
   info->idxStr = sqlite3_malloc64((sqlite3_uint64)info->nConstraint + 1);
   if (!info->idxStr) return SQLITE_NOMEM;
   info->needToFreeIdxStr = 1;
   for (int i = 0; i < BH_TOPK_ARGUMENTS; i++)
     if (plan.arguments[i] >= 0)
-      plan_use(&plan, plan.arguments[i], bh_topk_letters[i], 1);
+      topk_plan_use(&plan, plan.arguments[i], bh_topk_letters[i], 1);
   int has_k = plan.arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)] >= 0;
-  plan_rest(&plan);
+  topk_plan_rest(&plan);
   if (plan.rowid >= 0 && !has_k) {
-    plan_use(&plan, plan.rowid, 'r', 0);
+    topk_plan_use(&plan, plan.rowid, 'r', 0);
   } else if (plan.rowid_in >= 0 && !has_k) {
     sqlite3_vtab_in(info, plan.rowid_in, 1);
-    plan_use(&plan, plan.rowid_in, 'R', 0);
+    topk_plan_use(&plan, plan.rowid_in, 'R', 0);
   }
   info->idxStr[plan.argv] = 0;
   if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_CODE)
     info->idxNum |= BH_TOPK_READS_CODE;
   if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_KEY)
     info->idxNum |= BH_TOPK_READS_KEY;
-  plan_cost(&plan, has_k);
+  topk_plan_cost(&plan, has_k);
   if (plan.arguments[0] < 0 || plan.arguments[1] < 0 || plan.arguments[2] < 0) {
     info->idxNum |= BH_TOPK_INCOMPLETE;
     info->estimatedCost = 1e30;
   }
-  info->orderByConsumed = plan_order(info);
+  info->orderByConsumed = topk_plan_order(info);
   return SQLITE_OK;
 }

@@ -5,8 +5,8 @@
 ** unit 0 is the most significant bit of byte 0, bit i is 1 when logit i is
 ** above zero, and the spare low bits of the last byte are 0.  The sigmoid that
 ** follows the latent layer is above one half exactly where the logit is above
-** zero, so it is never computed; a logit of zero gives 0, and so does NaN, since
-** a comparison with it is false.
+** zero, so it is never computed; a logit of zero gives 0, and so does NaN,
+** since a comparison with it is false.
 **
 ** Features are float32 blobs, little-endian, and their distances serve
 ** feature_distance() and cosine_distance().  A blob from SQLite may start at

@@ -7,8 +7,8 @@
 ** strings (the format allows it, gifsicle does it), calls itself for every byte
 ** of a string, up to 4096 deep, and paints what the first frame leaves open in
 ** the background colour with red and blue swapped.  Its GIF code is not
-** compiled in at all, which also disposes of CVE-2023-45661, -45662, -45664,
-** -45666 and -45667.
+** compiled in at all, which also disposes of what is known against it (see
+** picture.c).
 **
 ** A GIF is a header with the size of the screen, perhaps a palette, then
 ** blocks: extensions, of which only the one that names a transparent index

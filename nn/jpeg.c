@@ -17,11 +17,11 @@
 **     its data to the end;
 **   - sequential: each component is coded in exactly one scan;
 **   - progressive: the scans of a coefficient come in order, each with one bit
-**     more; every component has its DC.  AC coefficients may never arrive, which
-**     is legal, but then the file must end with its marker: a progressive file
-**     that was cut between two scans looks just like that;
-**   - a quantiser is not redefined for a component that was already read (it is
-**     read first and used last in progressive files).
+**     more; every component has its DC.  AC coefficients may never arrive,
+**     which is legal, but then the file must end with its marker: a progressive
+**     file that was cut between two scans looks just like that;
+**   - in a progressive file no quantiser changes once its component was begun,
+**     since stb_image uses them at the end.
 **
 ** Accepted all the same: a missing end-of-image marker, fill bytes, padding
 ** behind a scan, anything behind the end.
@@ -29,7 +29,6 @@
 ** Reading only the header (size, components, orientation) stops at the first
 ** scan.
 */
-#include <limits.h>
 #include <string.h>
 
 #include "nn_int.h"

@@ -85,26 +85,58 @@ static void layers_tap(float *to, int n, const float *row, int width,
   }
 }
 
+/* All output rows of one tap, the first of which sees the input row y. */
+static void layers_tap_rows(const nn_layer *l, const nn_blob *in, int width,
+                            const float *plane, int64_t y, int64_t shift,
+                            int rows, float *to) {
+  for (int i = 0; i < rows; i++, y += l->stride[0], to += width) {
+    if (y < 0 || y >= in->h) {
+      memset(to, 0, (size_t)width * sizeof(*to));
+    } else {
+      layers_tap(to, width, plane + y * in->w, in->w, shift, l->stride[1]);
+    }
+  }
+}
+
+/* The same where strides are 1 and rows as wide as the input's: then a tap is
+** the plane moved by some pixels, one copy, in which the columns that came
+** around from the neighbouring row are zeroed. */
+static void layers_tap_plane(const nn_blob *in, const float *plane, int64_t y,
+                             int64_t shift, int rows, float *to) {
+  int64_t w = in->w, edge = shift < 0 ? -shift : shift;
+  int64_t first = y < 0 ? -y : 0, last = in->h - y;
+  if (last > rows) last = rows;
+  if (edge >= w || last <= first) first = last = rows;
+  memset(to, 0, (size_t)(first * w) * sizeof(*to));
+  memset(to + last * w, 0, (size_t)((rows - last) * w) * sizeof(*to));
+  if (first == last) return;
+  plane += (y + first) * w;
+  to += first * w;
+  size_t n = (size_t)((last - first) * w - edge);
+  memcpy(shift < 0 ? to + edge : to, shift < 0 ? plane : plane + edge,
+         n * sizeof(*to));
+  if (shift > 0) to += w - edge;
+  for (int64_t i = first; i < last; i++, to += w) {
+    for (int64_t x = 0; x < edge; x++) to[x] = 0;
+  }
+}
+
 /* Columns of `rows` output rows from y0 on, of one group: each row of the
 ** matrix is one tap of one channel, over all those output pixels. */
 static void layers_unroll(const nn_layer *l, const nn_blob *in,
                           const nn_blob *top, const float *group, int y0,
                           int rows, float *to) {
   size_t plane = (size_t)in->h * (size_t)in->w;
+  int moved = l->stride[0] == 1 && l->stride[1] == 1 && top->w == in->w;
   for (int c = 0; c < in->c / l->group; c++, group += plane) {
     for (int ky = 0; ky < l->kernel[0]; ky++) {
       for (int kx = 0; kx < l->kernel[1]; kx++) {
         int64_t shift = (int64_t)kx * l->dilation[1] - l->pad[1];
         int64_t y = (int64_t)y0 * l->stride[0] +
                     (int64_t)ky * l->dilation[0] - l->pad[0];
-        for (int i = 0; i < rows; i++, y += l->stride[0], to += top->w) {
-          if (y < 0 || y >= in->h) {
-            memset(to, 0, (size_t)top->w * sizeof(*to));
-          } else {
-            layers_tap(to, top->w, group + y * in->w, in->w, shift,
-                       l->stride[1]);
-          }
-        }
+        if (moved) layers_tap_plane(in, group, y, shift, rows, to);
+        else layers_tap_rows(l, in, top->w, group, y, shift, rows, to);
+        to += (size_t)rows * (size_t)top->w;
       }
     }
   }

@@ -77,7 +77,7 @@ struct nn_nearest {
   int last_rows;            /* in it */
   int64_t last_rowid;
   int ordered;              /* rowids have only ever risen */
-  int plain;                /* the last block has room, and no rowids or codes */
+  int plain;                /* the last block has room, no rowids, no codes */
   nearest_chunk *chunks;    /* the one that is being filled first */
 
   uint64_t *counts;         /* rows still to come, by distance; 8n + 1 */
@@ -304,7 +304,7 @@ static void nearest_sort(nearest_entry *rows, uint64_t n) {
 ** 0 at the end.  Whole distances as long as that is not far more than wanted;
 ** where one distance alone is, as with many equal codes, only its first rows,
 ** if rowids were added in order and so the first are known.  What is left of
-** such a distance later comes alone, since its pass begins where the last ended.
+** such a distance later comes alone: its pass begins where the last one ended.
 */
 static void nearest_plan(nn_nearest *s, int *to, uint64_t *rows) {
   int bits = 8 * (int)s->n;

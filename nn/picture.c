@@ -17,27 +17,29 @@
 ** All of it is integer arithmetic, so the pixels are the same on every machine.
 **
 ** stb_image is compiled into this file and nowhere else, as static functions:
-** without file access, and only its JPEG, PNG and BMP readers.  Debian has 2.27
-** as of September 2022.  What is known against it:
+** without file access, and only its JPEG, PNG and BMP readers.  Debian 12 has
+** 2.27 as of September 2022.  What is known against it:
 **
-**   CVE-2021-42715, -42716, CVE-2022-28042, CVE-2023-45663 and others lie in
-**   HDR, PNM, TGA, PSD or PIC, or in reading through callbacks: not compiled,
-**   not called.  CVE-2023-45661, -45662, -45664, -45666 and -45667 lie in GIF:
-**   not compiled.  CVE-2021-28021, CVE-2021-37789 (fractional sampling),
-**   CVE-2022-28041 and -28048 (shifts and sums that overflow) lie in JPEG.  The
-**   snapshot has fixes for them, and none can be reached here in any version:
-**   jpeg.c refuses fractional sampling, and huffman.c any scan that runs out of
-**   bits, any code outside its table and any coefficient large enough to
-**   overflow.  The same walk stops what 2.27 does not check: a Huffman table of
-**   more than 256 codes, which it writes past the end of an array.
+**   - CVE-2021-42715, -42716, CVE-2023-43898 and -45663: readers that are not
+**     compiled (HDR, PNM, PIC, TGA, PSD).  CVE-2023-43281, -45661, -45664,
+**     -45666 and -45667: its GIF, not compiled.  CVE-2023-45662: turning
+**     pictures upside down, which is never asked for.
+**   - CVE-2021-28021, -37789, CVE-2022-28041, -28042 and -28048: its JPEG, with
+**     odd sampling factors, scans that run out of bits, codes that no table has
+**     and values that overflow.  Part of that is mended in the snapshot, but
+**     nothing depends on that: jpeg.c and huffman.c refuse such files before.
+**   - Without a number: 2.27 writes a Huffman table of more than 256 codes past
+**     the end of its array (refused by jpeg.c), reads indices beyond a palette
+**     from the stack (container.c), and computes with coefficients until they
+**     overflow (huffman.c).
 **
 ** It takes memory through three macros that have no room for a context, so the
 ** caller's allocator stands in a thread-local pointer while it runs: set before
 ** the call, cleared after it, never seen by another thread.  Every block is
 ** zeroed, since 2.27 leaves pixels of broken files as it found them; blocks are
-** linked, so that one it forgets (it does when memory runs out at the wrong
-** place) is freed all the same; and their size is bounded, so that a PNG of one
-** pixel cannot inflate to a gigabyte.
+** linked, so that one it forgets when memory runs out is freed all the same;
+** and their size is bounded, so that a PNG of one pixel cannot inflate to a
+** gigabyte.
 **
 ** Built with NN_STB_NO_SIMD it uses no SSE2; the pixels must not change.
 */
@@ -51,7 +53,6 @@
 /* Stands before a block; its size keeps the block aligned. */
 typedef struct picture_block {
   struct picture_block *next, *previous;
-  size_t size;
 } picture_block;
 
 enum { PICTURE_HEADER = 64 };
@@ -77,7 +78,6 @@ static void *picture_stb_alloc(size_t n) {
     heap->out_of_memory = 1;
     return NULL;
   }
-  block->size = n;
   block->next = heap->list.next;
   block->previous = &heap->list;
   block->next->previous = block;
@@ -343,7 +343,6 @@ static nn_status picture_stb(const nn_memory *mem, const uint8_t *bytes,
                              size_t most, picture_pixels *out, nn_error *err) {
   picture_heap heap = {.mem = mem, .most = most};
   heap.list.next = heap.list.previous = &heap.list;
-  picture_heap *outer = picture_current;
   picture_current = &heap;
   stbi__g_failure_reason = NULL;   /* it does not always give one */
   int width = 0, height = 0, channels = 0, want = wide ? 4 : out->step;
@@ -364,7 +363,7 @@ static nn_status picture_stb(const nn_memory *mem, const uint8_t *bytes,
   while (heap.list.next != &heap.list) {
     picture_stb_free((char *)heap.list.next + PICTURE_HEADER);
   }
-  picture_current = outer;
+  picture_current = NULL;
   return status;
 }
 
@@ -453,7 +452,7 @@ static nn_status picture_header(const void *bytes, size_t n,
 
 nn_status nn_picture_read_info(const void *bytes, size_t n,
                                nn_picture_info *out, nn_error *err) {
-  picture_format format;
+  picture_format format = PICTURE_JPEG;
   nn_status status = picture_header(bytes, n, &format, out, err);
   if (!status && out->orientation >= 5) {
     int width = out->width;
@@ -485,7 +484,7 @@ static nn_status picture_budget(const nn_picture_info *info, uint64_t max,
 nn_status nn_picture_decode(const nn_memory *mem, const void *bytes, size_t n,
                             uint64_t max_pixels, nn_picture *out,
                             nn_error *err) {
-  picture_format format;
+  picture_format format = PICTURE_JPEG;
   nn_picture_info info;
   picture_pixels pixels = {NULL, NULL, 3};
   nn_status status = picture_header(bytes, n, &format, &info, err);

@@ -46,9 +46,6 @@
 ** destination moves down, and none that has no weight at all.  Source pixels
 ** are reached through dx and dy of nn_picture, so an orientation costs nothing.
 */
-#include <limits.h>
-#include <string.h>
-
 #include "nn_int.h"
 
 enum {

@@ -7,8 +7,9 @@
 ** It reads float32 tensors (NCHW, what the network sees after preprocessing,
 ** little-endian, any number of images) from standard input and writes the
 ** layer's output, the last layer's when none is named, as float32 to standard
-** output.  It serves no SQL: it is the same engine without SQLite, so that every
-** comparison with another engine, in numbers or in time, measures one thing.
+** output.  It serves no SQL: it is the same engine without SQLite, so that
+** every comparison with another engine, in numbers or in time, measures one
+** thing.
 **
 ** Images are run in batches of N (1), the last of which may be short.  --time
 ** then runs the first N images RUNS times more after a warm-up and prints

@@ -221,7 +221,7 @@ def write(path, network, sources, small):
 
 
 def pack(path, network, tensors, int8=True):
-    """Write a model; tensors maps names to float32 arrays.  Returns its size."""
+    """Write a model; tensors maps names to arrays.  Returns its size."""
     shapes = tensor_shapes(network)
     sources = {}
     for name, (shape, _) in shapes.items():

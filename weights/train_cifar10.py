@@ -11,7 +11,7 @@ classifier; section 3.2 of the paper binarises it at 0.5 afterwards.
 
 Two things differ from the paper.  The net is small (32x32 pictures, 1.5 M
 parameters) and starts from random weights.  And a term that pulls each unit
-towards 0 or 1 is blended in over the last 40 % of the steps, when the classes
+towards 0 or 1 is blended in after 60 % of the first cycle, when the classes
 are mostly learned; from the first step on it would freeze random bits.
 
 Everything random is drawn from (seed, step), so a run that was cut off goes on
@@ -113,12 +113,18 @@ def augment(x, rng):
     return x.masked_fill(hole[..., None], 0).permute(0, 3, 1, 2)
 
 
-def rate(step, steps, peak):
+def rate(at, peak):
     """One cycle: linear to the peak over a fifth, linear to (almost) 0."""
-    up = steps / 5
-    if step < up:
-        return peak * (0.05 + 0.95 * step / up)
-    return peak * max((steps - step) / (steps - up), 0.002)
+    return peak * (0.05 + 4.75 * at if at < 0.2 else max((1 - at) / 0.8, 0.002))
+
+
+def where(step, cycles):
+    """The cycle that a step is in, and how far in it, 0 to 1."""
+    for i, n in enumerate(cycles):
+        if step < n:
+            return i, step / n
+        step -= n
+    return len(cycles), 0.0
 
 
 def bits_of(net, x, batch=500):
@@ -181,7 +187,8 @@ def train(args):
     x, y = x[held:], y[held:]
     x, xt = normalise(x), normalise(xt)
     per_epoch = len(x) // args.batch
-    steps = per_epoch * args.epochs
+    cycles = [per_epoch * n for n in args.epochs]
+    steps = sum(cycles)
     t0, first = time.time(), step
     while step < steps:
         epoch = step // per_epoch
@@ -194,8 +201,9 @@ def train(args):
             rows = order[b * args.batch:(b + 1) * args.batch]
             xb = augment(x[rows], rng).contiguous(
                 memory_format=torch.channels_last)
-            for g in opt.param_groups:
-                g['lr'] = rate(step, steps, args.rate)
+            cycle, at = where(step, cycles)
+            for g in opt.param_groups:   # each cycle goes half as high
+                g['lr'] = rate(at, args.rate * 0.5 ** cycle)
             with torch.autocast('cpu', dtype=torch.bfloat16,
                                 enabled=not args.float32):
                 feats = net.features(xb)
@@ -203,7 +211,7 @@ def train(args):
             s = torch.sigmoid(logits)
             loss = F.cross_entropy(net.classifier(s), y[rows],
                                    label_smoothing=0.1)
-            press = min(max(step / steps - 0.6, 0) / 0.3, 1)
+            press = 1 if cycle else min(max(at - 0.6, 0) / 0.3, 1)
             if press:
                 loss = loss + args.press * press * (s * (1 - s)).mean() * 4
             opt.zero_grad(set_to_none=True)
@@ -220,7 +228,7 @@ def train(args):
                 print('step %d/%d loss %.4f, %.0f images/s, %.0f min left' % (
                     step, steps, loss.item(), ips,
                     (steps - step) * args.batch / ips / 60), flush=True)
-        if held or args.epochs - epoch <= 1:
+        if held or step in (cycles[0], steps):
             _, hit = bits_of(ema, xt)
             print('epoch %d accuracy %.4f' % (
                 epoch + 1, (hit == yt).float().mean().item()), flush=True)
@@ -301,7 +309,8 @@ def main():
     sub = p.add_subparsers(dest='command', required=True)
     t = sub.add_parser('train')
     t.add_argument('--data', required=True, help='cifar10.db')
-    t.add_argument('--epochs', type=int, default=16)
+    t.add_argument('--epochs', type=int, nargs='+', default=[16, 10],
+                   help='one number for each cycle of the rate')
     t.add_argument('--batch', type=int, default=250)
     t.add_argument('--rate', type=float, default=0.2)
     t.add_argument('--press', type=float, default=0.1)

@@ -3,15 +3,18 @@
 **
 ** It is one statement,
 **
-**   SELECT binhash_topk_add(?1, t.rowid, t."code", t."key")
+**   SELECT binhash_topk_add(t.rowid, t."code", t."key")
 **   FROM "main"."photos" AS t
 **
 ** whose private aggregate puts each row into an nn_nearest.  An aggregate,
 ** because SQLite then runs the whole loop inside one sqlite3_step, which costs
-** half of stepping from row to row.  ?1 is a pointer to the state of this scan
-** (sqlite3_bind_pointer), so a call from anywhere else finds no pointer and is
-** an error.  Names are quoted and columns qualified by the table, or SQLite
-** would read a column that does not exist as a string.
+** half of stepping from row to row.  It finds the state of the scan where the
+** scan has put it for as long as it steps the statement; a scan within a scan,
+** as of a view that searches, puts back what it found.  (A pointer bound to the
+** statement would be handed over anew for every row, a tenth of the time.)  A
+** call from a statement of the user's own finds no scan and is an error, and
+** views and triggers may not call it.  Names are quoted and columns qualified
+** by the table, or SQLite would read a column that does not exist as a string.
 **
 ** What identifies a row is its rowid, reached by whichever of its three names
 ** no column has taken.  Views, WITHOUT ROWID tables and tables whose columns
@@ -35,7 +38,6 @@
 SQLITE_EXTENSION_INIT3
 
 #define SCAN_FUNCTION "binhash_topk_add"
-#define SCAN_POINTER "binhash_topk"
 
 /* Rowids that are looked up without asking how many rows there are, how many
 ** times fewer than rows they must be beyond that, and the steps of SQLite's
@@ -46,6 +48,7 @@ SQLITE_EXTENSION_INIT3
 
 struct bh_scan {
   sqlite3 *db;
+  bh_connection *connection;
   char *names[4];      /* table, column, schema, key; the last two or NULL */
   const char *rowid;   /* what the rowid is called here, NULL without one */
   sqlite3_stmt *all, *one;   /* the second is prepared when it is needed */
@@ -53,8 +56,9 @@ struct bh_scan {
 
 /* The aggregate's side ---------------------------------------------------- */
 
-typedef struct scan_state {
+typedef struct bh_scan_state {
   bh_target target;
+  int plain;                  /* rowids and BLOBs, of which all are wanted */
   int numbered;               /* rows have no rowid */
   sqlite3_int64 number;       /* rows seen */
   uint8_t *key;               /* where a key is packed */
@@ -65,23 +69,24 @@ typedef struct scan_state {
 static char *scan_row_name(const scan_state *state, int argc,
                            sqlite3_value **argv) {
   if (!state->numbered)
-    return sqlite3_mprintf("rowid %lld", sqlite3_value_int64(argv[1]));
-  if (argc > 3 && sqlite3_value_type(argv[3]) != SQLITE_BLOB)
-    return sqlite3_mprintf("key '%s'", sqlite3_value_text(argv[3]));
+    return sqlite3_mprintf("rowid %lld", sqlite3_value_int64(argv[0]));
+  int type = argc > 2 ? sqlite3_value_type(argv[2]) : SQLITE_NULL;
+  if (type != SQLITE_NULL && type != SQLITE_BLOB)
+    return sqlite3_mprintf("key '%s'", sqlite3_value_text(argv[2]));
   return sqlite3_mprintf("row number %lld", state->number);
 }
 
 static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
                              int argc, sqlite3_value **argv) {
   static const char *const types[] = {"?", "INTEGER", "REAL", "TEXT", "BLOB"};
-  int type = sqlite3_value_type(argv[2]);
+  int type = sqlite3_value_type(argv[1]);
   char *row = scan_row_name(state, argc, argv);
   if (!row || (type == SQLITE_BLOB && !state->target.integers &&
-               sqlite3_value_bytes(argv[2]) == state->target.bytes))
+               sqlite3_value_bytes(argv[1]) == state->target.bytes))
     sqlite3_result_error_nomem(context);   /* of a zeroblob's zeros, say */
   else if (type == SQLITE_BLOB && !state->target.integers)
     bh_result_text_error(context, "the code at %s has %d bytes, the query has "
-                         "%lld", row, sqlite3_value_bytes(argv[2]),
+                         "%lld", row, sqlite3_value_bytes(argv[1]),
                          state->target.bytes);
   else
     bh_result_text_error(context, "the code at %s is %s, the query is %s", row,
@@ -178,55 +183,75 @@ static inline const void *scan_code(const bh_target *target,
   return sqlite3_value_blob(value);
 }
 
-/* binhash_topk_add(state, rowid, code [, key]): once a row, so every call into
-** SQLite counts. */
-static void scan_step(sqlite3_context *context, int argc,
-                      sqlite3_value **argv) {
-  scan_state **slot = sqlite3_aggregate_context(context, sizeof(*slot));
-  if (!slot) {
+/* Memory is all that can be wrong with a row that comes this far. */
+static void scan_add(sqlite3_context *context, const scan_state *state,
+                     sqlite3_int64 rowid, const void *code,
+                     sqlite3_int64 key_bytes) {
+  nn_error err;
+  if (nn_nearest_add(state->target.nearest, rowid, code,
+                     key_bytes ? state->key : NULL, (size_t)key_bytes, &err)
+      != NN_OK)
     sqlite3_result_error_nomem(context);
-    return;
-  }
-  if (!*slot) {
-    *slot = argc < 3 ? NULL : sqlite3_value_pointer(argv[0], SCAN_POINTER);
-    if (!*slot) {
-      bh_result_text_error(context, SCAN_FUNCTION ": is private to "
-                           "binhash_topk");
-      return;
-    }
-  }
-  scan_state *state = *slot;
+}
+
+/* Any row; apart, so that the usual case stays small. */
+BH_NOINLINE
+static void scan_step_any(sqlite3_context *context, scan_state *state, int argc,
+                          sqlite3_value **argv) {
   sqlite3_int64 rowid = ++state->number;
   if (!state->numbered) {
-    rowid = sqlite3_value_int64(argv[1]);
+    rowid = sqlite3_value_int64(argv[0]);
     if (state->target.rowids && !scan_wants(&state->target, rowid)) return;
   }
-  int type = sqlite3_value_type(argv[2]);
+  int type = sqlite3_value_type(argv[1]);
   if (type == SQLITE_NULL) return;
   sqlite3_int64 integer;
-  const void *code = scan_code(&state->target, argv[2], type, &integer);
+  const void *code = scan_code(&state->target, argv[1], type, &integer);
   if (!code) {
     scan_refuse_code(context, state, argc, argv);
     return;
   }
   sqlite3_int64 key_bytes =
-      argc > 3 && state->target.keep_keys ? scan_pack_key(state, argv[3]) : 0;
-  nn_error err;
-  /* Memory is all that can be wrong with a row that comes this far. */
-  if (key_bytes < 0 ||
-      nn_nearest_add(state->target.nearest, rowid, code,
-                     key_bytes ? state->key : NULL, (size_t)key_bytes, &err)
-          != NN_OK)
+      argc > 2 && state->target.keep_keys ? scan_pack_key(state, argv[2]) : 0;
+  if (key_bytes < 0)
     sqlite3_result_error_nomem(context);
+  else
+    scan_add(context, state, rowid, code, key_bytes);
+}
+
+/* binhash_topk_add(rowid, code [, key]): once a row, so every call into SQLite
+** counts, and the usual row is all that stands here. */
+static void scan_step(sqlite3_context *context, int argc,
+                      sqlite3_value **argv) {
+  const bh_connection *connection = sqlite3_user_data(context);
+  scan_state *state = connection->scanning;
+  if (!state) {
+    bh_result_text_error(context, SCAN_FUNCTION ": is private to binhash_topk");
+  } else if (state->plain && sqlite3_value_type(argv[1]) == SQLITE_BLOB &&
+             sqlite3_value_bytes(argv[1]) == state->target.bytes) {
+    const void *code = sqlite3_value_blob(argv[1]);
+    if (code)
+      scan_add(context, state, sqlite3_value_int64(argv[0]), code, 0);
+    else
+      sqlite3_result_error_nomem(context);
+  } else {
+    scan_step_any(context, state, argc, argv);
+  }
 }
 
 /* Nothing may hang on it: it also runs when a statement is given up. */
 static void scan_final(sqlite3_context *context) { (void)context; }
 
-int bh_scan_register(sqlite3 *db) {
-  return sqlite3_create_function_v2(db, SCAN_FUNCTION, -1,
-                                    SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, NULL,
-                                    scan_step, scan_final, NULL);
+int bh_scan_register(bh_connection *connection) {
+  int rc = SQLITE_OK;
+  for (int arguments = 2; rc == SQLITE_OK && arguments <= 3; arguments++) {
+    connection->references++;
+    rc = sqlite3_create_function_v2(connection->db, SCAN_FUNCTION, arguments,
+                                    SQLITE_UTF8 | SQLITE_DIRECTONLY, connection,
+                                    NULL, scan_step, scan_final,
+                                    bh_connection_unref);
+  }
+  return rc;
 }
 
 /* Opening ----------------------------------------------------------------- */
@@ -361,7 +386,7 @@ static int scan_prepare_select(bh_scan *scan, char *what, const char *where,
                   : sqlite3_mprintf("SELECT %s FROM %s\"%w\" AS t%s%s%s", what,
                                     schema, scan->names[0],
                                     where ? " WHERE t." : "",
-                                    where ? where : "", where ? " = ?2" : "");
+                                    where ? where : "", where ? " = ?1" : "");
   sqlite3_free(schema);
   sqlite3_free(what);
   return scan_prepare(scan->db, sql, out, error);
@@ -371,14 +396,14 @@ static char *scan_aggregate(const bh_scan *scan) {
   const char *rowid = scan->rowid ? scan->rowid : "";
   const char *dot = scan->rowid ? "t." : "NULL";
   return scan->names[3]
-             ? sqlite3_mprintf(SCAN_FUNCTION "(?1, %s%s, t.\"%w\", t.\"%w\")",
+             ? sqlite3_mprintf(SCAN_FUNCTION "(%s%s, t.\"%w\", t.\"%w\")",
                                dot, rowid, scan->names[1], scan->names[3])
-             : sqlite3_mprintf(SCAN_FUNCTION "(?1, %s%s, t.\"%w\")", dot, rowid,
+             : sqlite3_mprintf(SCAN_FUNCTION "(%s%s, t.\"%w\")", dot, rowid,
                                scan->names[1]);
 }
 
-int bh_scan_open(sqlite3 *db, const bh_source *source, bh_scan **out,
-                 char **error) {
+int bh_scan_open(bh_connection *connection, const bh_source *source,
+                 bh_scan **out, char **error) {
   const char *names[4] = {source->table, source->column, source->schema,
                           source->key};
   *error = NULL;
@@ -386,7 +411,8 @@ int bh_scan_open(sqlite3 *db, const bh_source *source, bh_scan **out,
   bh_scan *scan = sqlite3_malloc64(sizeof(*scan));
   if (!scan) return SQLITE_NOMEM;
   memset(scan, 0, sizeof(*scan));
-  scan->db = db;
+  scan->db = connection->db;
+  scan->connection = connection;
   int rc = SQLITE_OK;
   for (int i = 0; i < 4; i++)
     if (names[i] && !(scan->names[i] = sqlite3_mprintf("%s", names[i])))
@@ -425,15 +451,16 @@ int bh_scan_has_rowids(const bh_scan *scan) { return scan->rowid != NULL; }
 
 /* Running ----------------------------------------------------------------- */
 
-/* One run of a statement with the state as ?1. */
+/* One run of a statement that adds to the state. */
 static int scan_run_statement(bh_scan *scan, sqlite3_stmt *stmt,
                               scan_state *state, char **error) {
-  int rc = sqlite3_bind_pointer(stmt, 1, state, SCAN_POINTER, NULL);
-  if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
+  scan_state *outer = scan->connection->scanning;
+  scan->connection->scanning = state;
+  int rc = sqlite3_step(stmt);
+  scan->connection->scanning = outer;
   rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK
                                              : scan_error(scan->db, rc, error);
   sqlite3_reset(stmt);
-  sqlite3_clear_bindings(stmt);
   return rc;
 }
 
@@ -472,7 +499,7 @@ static int scan_lookup(bh_scan *scan, scan_state *state, char **error) {
   for (int first = 1; rc == SQLITE_OK && target->rowid_count > 0; first = 0) {
     const sqlite3_int64 *rowid = target->rowids;
     if (first) sqlite3_stmt_status(scan->one, SQLITE_STMTSTATUS_VM_STEP, 1);
-    rc = sqlite3_bind_int64(scan->one, 2, *rowid);
+    rc = sqlite3_bind_int64(scan->one, 1, *rowid);
     if (rc == SQLITE_OK) rc = scan_run_statement(scan, scan->one, state, error);
     target->rowids++;
     target->rowid_count--;
@@ -491,6 +518,8 @@ int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
   state.target = *target;
   state.numbered = !scan->rowid;
   if (state.numbered) state.target.rowids = NULL;
+  state.plain = !state.numbered && !state.target.rowids &&
+                !state.target.integers && !scan->names[3];
   if (state.target.rowids) {
     rc = scan_list_is_long(scan, target->rowid_count, &is_long, error);
     if (rc == SQLITE_OK && !is_long) rc = scan_lookup(scan, &state, error);

@@ -1,0 +1,69 @@
+-- What the demonstration asks: the nearest pictures of each original, coarse to
+-- fine.  Coarse: the 40 nearest codes.  Fine: those in the order of the distance
+-- of their features.  The answer is printed for a few and written as a page for
+-- all.
+
+-- A short name to show: the file's, or for an edit the original's and the edit.
+CREATE TEMP VIEW shown AS
+SELECT p.id, p.code, p.features, p.path,
+       coalesce(o.id, p.id) AS original,
+       replace(coalesce(o.path, p.path),
+               rtrim(coalesce(o.path, p.path),
+                     replace(coalesce(o.path, p.path), '/', '')), '') ||
+         CASE WHEN o.id IS NULL THEN ''
+              ELSE ', ' || replace(substr(f.file, instr(f.file, '-') + 1),
+                                   '.jpg', '') END AS name
+FROM photos AS p
+JOIN (SELECT id, replace(path, rtrim(path, replace(path, '/', '')), '') AS file
+      FROM photos) AS f ON f.id = p.id
+LEFT JOIN photos AS o
+  ON p.path LIKE '%/build/demo/edits/%' AND o.id = CAST(f.file AS INTEGER)
+WHERE p.code IS NOT NULL;
+
+-- For every original that was edited: its neighbours, the nearest first.
+CREATE TEMP TABLE answers AS
+SELECT q.id AS query, q.name AS query_name, s.id, s.name, t.distance,
+       s.original = q.id AS hit,
+       row_number() OVER (PARTITION BY q.id ORDER BY
+         feature_distance(q.features, s.features), t.rowid) AS n
+FROM shown AS q
+JOIN binhash_topk('photos', 'code', q.code, 41) AS t
+JOIN shown AS s ON s.id = t.rowid
+WHERE q.original = q.id AND s.id <> q.id
+  AND EXISTS (SELECT 1 FROM shown AS e
+              WHERE e.original = q.id AND e.id <> q.id);
+
+.mode column
+.headers on
+.print
+.print The nearest pictures of a few (distance: of their 48-bit codes, Hamming):
+.print
+SELECT CASE n WHEN 1 THEN query_name ELSE '' END AS picture, distance,
+       name AS found
+FROM answers
+WHERE n <= 5 AND query IN (
+  SELECT id FROM shown WHERE original = id AND id IN (SELECT query FROM answers)
+  ORDER BY id * 7919 % 31 LIMIT 4)
+ORDER BY query, n;
+.headers off
+.mode list
+SELECT printf('%d of %d edited versions are among the 8 nearest of their '
+              || 'original.', sum(hit), 4 * count(DISTINCT query))
+FROM answers WHERE n <= 8;
+
+.output build/demo.html
+SELECT '<!doctype html><meta charset="utf-8"><title>binhash</title><style>
+body{font:14px sans-serif;margin:2em}figure{display:inline-block;margin:4px;
+vertical-align:top;width:204px}figcaption{font-size:11px;word-wrap:break-word}
+.q img{outline:3px solid #36c}.hit img{outline:2px solid #2a2}</style>
+<h1>Pictures found by content</h1><p>Each row: a picture (blue), then its eight
+nearest by Hamming distance of 48-bit codes, ordered by features. Green: edited versions of it.</p>';
+SELECT CASE n WHEN 1 THEN '<div><figure class="q"><img src="demo/thumbs/' ||
+         query || '.jpg"><figcaption>' || replace(replace(query_name, '&',
+         '&amp;'), '<', '&lt;') || '</figcaption></figure>' ELSE '' END ||
+       '<figure' || CASE WHEN hit THEN ' class="hit"' ELSE '' END ||
+       '><img src="demo/thumbs/' || id || '.jpg"><figcaption>' || distance ||
+       ': ' || replace(replace(name, '&', '&amp;'), '<', '&lt;') ||
+       '</figcaption></figure>' || CASE n WHEN 8 THEN '</div>' ELSE '' END
+FROM answers WHERE n <= 8 ORDER BY query, n;
+.output

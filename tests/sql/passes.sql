@@ -1,0 +1,74 @@
+.load ./build/binhash
+.mode list
+-- How many images went through the network for each way to write a search.
+CREATE TEMP VIEW info AS SELECT json_extract(binhash_info(), '$.forward_passes') AS n;
+CREATE TABLE photos(id INTEGER PRIMARY KEY, image BLOB, code BLOB);
+INSERT INTO photos(image) SELECT readfile('tests/golden/pictures/' || value) FROM json_each('["420.jpg","444.jpg","rgb-8.png","plain.gif","24.bmp","noise.jpg","grey.jpg","1x47.jpg","quality-1.jpg","16x16.jpg"]');
+CREATE TABLE mark(n);
+INSERT INTO mark VALUES (0);
+CREATE TEMP VIEW passes AS SELECT info.n - mark.n AS passes FROM info, mark;
+-- One for each row that is hashed.
+UPDATE photos SET code = img_hash(image);
+SELECT 'fill', passes FROM passes;
+-- A bound parameter: a constant of the statement.
+.parameter init
+INSERT INTO temp.sqlite_parameters VALUES ('?1', readfile('tests/golden/pictures/422.jpg'));
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*), sum(typeof(d) = 'integer') FROM (SELECT id, hamming(code, img_hash(?1)) AS d FROM photos ORDER BY hamming(code, img_hash(?1)) LIMIT 10);
+SELECT 'parameter', passes FROM passes;
+-- readfile within a SELECT of its own: once a statement.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT id FROM photos ORDER BY hamming(code, (SELECT img_hash(readfile('tests/golden/pictures/440.jpg')))) LIMIT 10);
+SELECT 'subquery', passes FROM passes;
+-- readfile bare, evaluated for each row: the last image is remembered.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT id FROM photos ORDER BY hamming(code, img_hash(readfile('tests/golden/pictures/411.jpg'))) LIMIT 10);
+SELECT 'readfile', passes FROM passes;
+-- The same, with nothing remembered: one for each row.
+SELECT binhash_config('cache_bytes', 0);
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT id FROM photos ORDER BY hamming(code, img_hash(readfile('tests/golden/pictures/411.jpg'))) LIMIT 10);
+SELECT 'readfile, no memory', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT id FROM photos ORDER BY hamming(code, (SELECT img_hash(readfile('tests/golden/pictures/411.jpg')))) LIMIT 10);
+SELECT 'subquery, no memory', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT id FROM photos ORDER BY hamming(code, img_hash(?1)) LIMIT 10);
+SELECT 'parameter, no memory', passes FROM passes;
+SELECT binhash_config('cache_bytes', 268435456);
+-- The image of a joined row: one row, one pass.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM (SELECT photos.id FROM photos p JOIN photos WHERE p.id = 3 ORDER BY hamming(photos.code, img_hash(p.image)) LIMIT 10);
+SELECT 'join', passes FROM passes;
+-- Each row against each: as many as there are images in the outer loop.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM photos p CROSS JOIN photos q WHERE hamming(q.code, img_hash(p.image)) = 0 AND p.id = q.id;
+SELECT 'join of all', passes FROM passes;
+-- A common table expression, materialised or not.
+UPDATE mark SET n = (SELECT n FROM info);
+WITH query(code) AS MATERIALIZED (SELECT img_hash(readfile('tests/golden/pictures/441.jpg')))
+SELECT count(*) FROM (SELECT id FROM photos, query ORDER BY hamming(photos.code, query.code) LIMIT 10);
+SELECT 'CTE', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+WITH query(code) AS (SELECT img_hash(readfile('tests/golden/pictures/410.jpg')))
+SELECT count(*) FROM (SELECT id FROM photos, query ORDER BY hamming(photos.code, query.code) LIMIT 10);
+SELECT 'CTE, plain', passes FROM passes;
+-- A table-valued search: once.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM binhash_topk('photos', 'code', img_hash(readfile('tests/golden/pictures/33x1.jpg')), 10);
+SELECT 'topk', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM photos p, binhash_topk('photos', 'code', img_hash(p.image), 1) t WHERE t.distance = 0;
+SELECT 'topk for each row', passes FROM passes;
+-- Another picture in between, another model, another layer: computed again.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(img_hash(image)) FROM (SELECT image FROM photos WHERE id = 1 UNION ALL SELECT image FROM photos WHERE id = 2 UNION ALL SELECT image FROM photos WHERE id = 1);
+SELECT 'another picture', passes FROM passes;
+SELECT length(binhash_load('tiny', 'build/tests/models/tiny.safetensors'));
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT length(img_hash(image)), length(img_hash(image, 'tiny')), length(img_features(image, 'tiny')), length(img_hash(image, 'tiny')) FROM photos WHERE id = 5;
+SELECT 'another model', passes FROM passes;
+-- Errors are no passes and forget nothing.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT length(img_hash(image, 'tiny')), try_img_hash(x'00', 'tiny') IS NULL, img_error(image) IS NULL, length(img_hash(image, 'tiny')) FROM photos WHERE id = 5;
+SELECT 'errors', passes FROM passes;

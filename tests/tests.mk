@@ -1,0 +1,82 @@
+# How tests, fuzzers and benchmarks are built.  Everything comes twice: as the
+# extension is compiled, and under the address and undefined-behaviour
+# sanitizers (build/asan/).
+
+T := build/tests
+A := build/asan
+UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZERS := fuzz_model fuzz_picture
+TEST_OPTIONS := $(OPTIONS) -D_GNU_SOURCE -Wno-missing-field-initializers
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+            -fno-omit-frame-pointer
+ASAN_NN := $(NN:%.c=$(A)/obj/%.o)
+ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
+
+.PHONY: tests asan-tests
+tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
+       $(T)/fuzz_model $(T)/bench_search
+asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
+            $(A)/binhash.so
+
+$(T)/%: tests/unit/%.c $(NN_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
+	  $(LDLIBS)
+
+# The same pictures with stb_image's plain C in place of its SSE2 or NEON.
+$(T)/picture_scalar.o: nn/picture.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(OPTIONS) -DNN_STB_NO_SIMD -c -o $@ $<
+$(T)/test_picture_scalar: tests/unit/test_picture.c $(T)/picture_scalar.o \
+                          $(filter-out %/picture.o,$(NN_OBJ))
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka $(LDLIBS)
+
+$(T)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
+                     $(NN_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+$(T)/fuzz_model: tests/fuzz/fuzz_model.c $(NN_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+$(T)/bench_%: tests/bench/bench_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ -lsqlite3 $(LDLIBS)
+
+# Sanitized -----------------------------------------------------------------
+
+$(A)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g $(SANITIZE) $(OPTIONS) -c -o $@ $<
+$(A)/obj/ext/default_model.o: OPTIONS += $(MODEL_FLAGS)
+$(A)/obj/ext/default_model.o: $(MODEL_FILE)
+$(A)/binhash.so: $(ASAN_NN) $(ASAN_EXT)
+	$(CC) $(SANITIZE) -shared -o $@ $^ $(LDLIBS)
+$(A)/%: tests/unit/%.c $(ASAN_NN)
+	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -o $@ $^ -lcmocka -lsqlite3 $(LDLIBS)
+$(A)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
+                     $(ASAN_NN)
+	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -o $@ $^ $(LDLIBS)
+$(A)/fuzz_model: tests/fuzz/fuzz_model.c $(ASAN_NN)
+	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(LDLIBS)
+
+asan: asan-tests
+	@ONLY=asan sh tests/run.sh
+
+lint:
+	@sh tests/lint.sh
+
+bench: all $(T)/bench_search
+	@sh tests/bench/bench.sh
+
+# libFuzzer needs clang; each fuzzer runs for FUZZ_SECONDS.
+FUZZ_SECONDS ?= 60
+build/fuzz/%: tests/fuzz/%.c $(NN)
+	@mkdir -p $(@D)
+	clang -O1 -g -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE \
+	  -o $@ $< $(NN) $(LDLIBS)
+fuzz: $(FUZZERS:%=build/fuzz/%)
+	@mkdir -p build/fuzz/model build/fuzz/picture
+	build/fuzz/fuzz_model -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+	  build/fuzz/model weights
+	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+	  build/fuzz/picture tests/golden/pictures
