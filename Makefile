@@ -95,7 +95,13 @@ $(B)/obj/ext/default_model.o $(B)/obj/core/ext/default_model.o: \
     $(MODEL_FILE) $(B)/obj/model.stamp
 
 ifeq ($(STATIC_BLAS),1)
-$(B)/binhash.so: $(NN_OBJ) $(EXT_OBJ)
+$(B)/obj/unused.c: nn/blas_unused.sh
+	@mkdir -p $(@D)
+	sh nn/blas_unused.sh $(BLAS_LIBS) > $@
+$(B)/obj/unused.o: $(B)/obj/unused.c
+	$(CC) $(CFLAGS) $(OPTIONS) -c -o $@ $<
+BLAS_UNUSED := $(B)/obj/unused.o
+$(B)/binhash.so: $(NN_OBJ) $(EXT_OBJ) $(BLAS_UNUSED)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,defs -Wl,--gc-sections \
 	  -Wl,--exclude-libs,ALL -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
 	$(STRIP) --strip-unneeded $@
@@ -105,7 +111,7 @@ $(B)/binhash.so: $(NN_OBJ) $(EXT_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-z,defs -o $@ $^ $(LDLIBS)
 endif
 
-$(B)/binhash-run: $(B)/obj/weights/binhash_run.o $(NN_OBJ)
+$(B)/binhash-run: $(B)/obj/weights/binhash_run.o $(NN_OBJ) $(BLAS_UNUSED)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
 
 # One object whose only global symbol is the entry point, so that the names of

@@ -66,7 +66,8 @@ int bh_function(bh_connection *c, const char *name, int arguments, int flags,
                                     NULL, bh_connection_unref);
 }
 
-int bh_module(bh_connection *c, const char *name, const sqlite3_module *module) {
+int bh_module(bh_connection *c, const char *name,
+              const sqlite3_module *module) {
   c->references++;
   return sqlite3_create_module_v2(c->db, name, module, c, bh_connection_unref);
 }

@@ -70,7 +70,6 @@ SELECT binhash_load('a', 'build/tests/models/longer');
 SELECT binhash_load('a', 'build/tests/models/header-cut');
 SELECT binhash_load('a', 'build/tests/models/claims-all');
 SELECT binhash_load('a', 'build/tests/models/version-2');
-SELECT binhash_load('a', 'build/tests/models/sparse');
 SELECT binhash_load('a', 'build/tests/models/tiny.safetensors' || char(0) || '.txt');
 SELECT binhash_load('a', x'');
 SELECT binhash_load('a', zeroblob(0));

@@ -93,8 +93,4 @@ write('short', b'1234567')
 write('version-2', tiny.replace(b'"format_version":"1"',
                                 b'"format_version":"2"'))
 write('empty', b'')
-# 64 GiB, of which nothing is on the disk
-with open(os.path.join(OUT, 'sparse'), 'wb') as f:
-    f.write(tiny)
-    f.truncate(1 << 36)
 PYTHON

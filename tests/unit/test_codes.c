@@ -119,7 +119,7 @@ static void every_single_bit(void **state) {
 
 static void distances(void **state) {
   (void)state;
-  unsigned char a[4 * 37 + 1], b[4 * 37 + 1];
+  unsigned char a[4 * 37 + 1] = {0}, b[4 * 37 + 1] = {0};
   for (size_t n = 0; n <= 37; n++) {
     double square = 0, aa = 0, bb = 0, ab = 0;
     for (size_t i = 0; i < n; i++) {

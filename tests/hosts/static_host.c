@@ -1,0 +1,190 @@
+/*
+** A program that links SQLite and libbinhash.a, with binhash registered for
+** every connection it opens, and an allocator that fails on demand.
+**
+** First everything must work.  Then each operation below is run again and again
+** while the first, the second, the third ... of its allocations fails, once
+** alone and once with all that follow it.  Every time it must succeed or say
+** that it is out of memory, and leave nothing behind; and after that it must
+** work.
+**
+**     static_host
+*/
+#include "../../ext/binhash.h"
+#include "host.h"
+
+/* An allocator that fails -------------------------------------------------- */
+
+static sqlite3_mem_methods static_real;
+static int static_calls;    /* since the operation began */
+static int static_fail_at;  /* 0: never */
+static int static_fail_on;  /* also those after it */
+
+static int static_refuses(void) {
+  int n = ++static_calls;
+  return static_fail_at && (n == static_fail_at ||
+                            (static_fail_on && n > static_fail_at));
+}
+
+static void *static_malloc(int n) {
+  return static_refuses() ? NULL : static_real.xMalloc(n);
+}
+
+static void *static_realloc(void *p, int n) {
+  return static_refuses() ? NULL : static_real.xRealloc(p, n);
+}
+
+static void static_arm(int at, int on) {
+  static_calls = 0;
+  static_fail_at = at;
+  static_fail_on = on;
+}
+
+/* Before SQLite starts: our allocator around its own, and no lookaside, which
+** would serve small requests without it. */
+static void static_configure(void) {
+  sqlite3_mem_methods ours;
+  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &static_real);
+  ours = static_real;
+  ours.xMalloc = static_malloc;
+  ours.xRealloc = static_realloc;
+  sqlite3_config(SQLITE_CONFIG_MALLOC, &ours);
+  sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 1);
+}
+
+/* The operations ----------------------------------------------------------- */
+
+typedef struct operation {
+  const char *name;
+  const char *setup;     /* statements run without faults, or NULL */
+  const char *sql;       /* one value; ?1 is the picture */
+  const char *picture;   /* or NULL */
+  const char *value;     /* NULL: whatever it was the first time */
+} operation;
+
+#define LOAD "SELECT binhash_load('tiny', '" HOST_TINY "');"
+#define TABLE "CREATE TABLE t(id INTEGER PRIMARY KEY, code BLOB, name TEXT);" \
+  "INSERT INTO t VALUES (1, x'0000', 'a'), (2, x'0001', 'b')," \
+  "(5, x'ffff', 'c'), (9, x'0003', 'd');"
+
+static const operation static_operations[] = {
+    {"open and close", NULL, "SELECT hamming(x'00', x'07')", NULL, "3"},
+    {"load a path", NULL, "SELECT length(binhash_load('tiny', '" HOST_TINY
+     "'))", NULL, "64"},
+    {"load a BLOB of two heads", NULL, "SELECT length(binhash_load('m', ?1))",
+     "build/tests/models/two.safetensors", "64"},
+    {"load twice and unload", LOAD, "SELECT length(binhash_load('tiny', '"
+     HOST_TINY "')) || coalesce(binhash_unload('tiny'), '')", NULL, "64"},
+    {"list the models", LOAD, "SELECT sum(bits) FROM binhash_models", NULL,
+     "57"},
+    {"hash a JPEG", LOAD, "SELECT hex(img_hash(?1, 'tiny'))",
+     HOST_PICTURES "420.jpg", NULL},
+    {"hash a progressive JPEG", LOAD, "SELECT hex(img_hash(?1, 'tiny'))",
+     HOST_PICTURES "420-progressive.jpg", NULL},
+    {"hash a PNG", LOAD, "SELECT hex(img_hash(?1, 'tiny'))",
+     HOST_PICTURES "palette-short.png", NULL},
+    {"hash a GIF", LOAD, "SELECT hex(img_hash(?1, 'tiny'))",
+     HOST_PICTURES "interlaced.gif", NULL},
+    {"hash a BMP", LOAD, "SELECT hex(img_hash(?1, 'tiny'))",
+     HOST_PICTURES "24.bmp", NULL},
+    {"hash a broken JPEG", LOAD, "SELECT try_img_hash(?1, 'tiny')",
+     "tests/golden/broken/cut.jpg", "NULL"},
+    {"hash RGB", LOAD, "SELECT hex(img_hash_rgb(zeroblob(300), 10, 10, 'tiny'))",
+     NULL, "1E00"},
+    {"look at a JPEG", LOAD, "SELECT img_info(?1) || img_label(?1, 'tiny') || "
+     "coalesce(img_error(?1), '') || length(img_features(?1, 'tiny')) || "
+     "length(img_layer(?1, 'latent', 'tiny'))", HOST_PICTURES "420.jpg", NULL},
+    {"hash with the default model", NULL, "SELECT hex(img_hash(?1))",
+     HOST_PICTURES "420.jpg", NULL},
+    {"search", TABLE, "SELECT group_concat(rowid || ' ' || distance || key) FROM "
+     "binhash_topk('t', 'code', x'0001', 3, 'main', 'name') "
+     "WHERE rowid IN (1, 2, 9)", NULL, "2 0b,1 1a,9 1d"},
+    {"distances", NULL, "SELECT feature_distance(zeroblob(400), zeroblob(400)) "
+     "+ cosine_distance(zeroblob(4), zeroblob(4))", NULL, "1.0"},
+    {"settings", NULL, "SELECT binhash_config('max_pixels', 7) || "
+     "binhash_config('progress') || (binhash_info() LIKE '{%}') || "
+     "binhash_config('cache_bytes', 0)", NULL, "7off10"},
+};
+
+/* Open, set up, run and close, with faults in all but the setup.  NULL and the
+** value in out when all went well; "" when out of memory; else what is wrong. */
+static const char *static_run(const operation *o, int at, int on,
+                              const unsigned char *picture, int n, char *out,
+                              size_t room) {
+  static char wrong[400];
+  sqlite3 *db = NULL;
+  const char *why = NULL;
+  if (!o->setup) static_arm(at, on);
+  int rc = sqlite3_open(":memory:", &db);
+  if (rc == SQLITE_OK && o->setup) {
+    rc = sqlite3_exec(db, o->setup, NULL, NULL, NULL);
+    static_arm(at, on);
+  }
+  if (rc == SQLITE_OK) rc = host_sql(db, o->sql, picture, n, out, room);
+  static_fail_at = 0;
+  if (rc != SQLITE_OK) why = "";
+  if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_NOMEM &&
+      rc != SQLITE_IOERR_NOMEM) {
+    snprintf(wrong, sizeof(wrong), "%d: %s", rc, sqlite3_errmsg(db));
+    why = wrong;
+  }
+  return sqlite3_close(db) == SQLITE_OK ? why : "does not close";
+}
+
+/* Every allocation of one operation fails in turn; the number of failures that
+** were answered as they should not. */
+static int static_faults(const operation *o, int on,
+                         const unsigned char *picture, int n,
+                         const char *value) {
+  char out[400];
+  int failures = 0, at = 1, more = 1;
+  sqlite3_int64 used = sqlite3_memory_used();
+  for (; more && failures < 5; at++) {
+    const char *why = static_run(o, at, on, picture, n, out, sizeof(out));
+    more = static_calls >= at;
+    if (!why && strcmp(out, value) != 0) why = out;
+    if (!more && why) why = "fails though no allocation did";
+    if (sqlite3_memory_used() != used) why = "leaves memory behind";
+    if (!why || !*why) continue;
+    printf("# allocation %d: %s\n", at, why);
+    failures++;
+    used = sqlite3_memory_used();
+  }
+  printf("# %d allocations\n", at - 2);
+  return failures;
+}
+
+static void static_operation(const operation *o) {
+  char value[400], name[120];
+  int n = 0;
+  unsigned char *picture = o->picture ? host_read(o->picture, &n) : NULL;
+  const char *why = static_run(o, 0, 0, picture, n, value, sizeof(value));
+  if (why) printf("# %s\n", why);
+  if (o->value && strcmp(value, o->value) != 0) why = value;
+  snprintf(name, sizeof(name), "static: %s", o->name);
+  if (host_ok(!why, name)) {
+    snprintf(name, sizeof(name), "static: %s, each allocation failing", o->name);
+    host_ok(static_faults(o, 0, picture, n, value) == 0, name);
+    snprintf(name, sizeof(name), "static: %s, memory ending at each", o->name);
+    host_ok(static_faults(o, 1, picture, n, value) == 0, name);
+  }
+  free(picture);
+}
+
+int main(void) {
+  char out[64];
+  static_configure();
+  sqlite3_auto_extension((void (*)(void))sqlite3_binhash_init);
+  sqlite3 *db = NULL;
+  host_ok(sqlite3_open(":memory:", &db) == SQLITE_OK &&
+          host_sql(db, "SELECT binhash_version()", NULL, 0, out, sizeof(out))
+              == SQLITE_OK && strcmp(out, BINHASH_VERSION) == 0,
+          "static: the archive is the header's version");
+  host_ok(sqlite3_binhash_init(db, NULL, NULL) == SQLITE_OK,
+          "static: registering twice is harmless");
+  sqlite3_close(db);
+  for (size_t i = 0; i < sizeof(static_operations) / sizeof(operation); i++)
+    static_operation(&static_operations[i]);
+  return host_done();
+}
