@@ -158,10 +158,10 @@ uninstall:
 demo:
 	@sh tests/packages.sh demo
 	@$(MAKE) --no-print-directory all
-	@sh sql/demo.sh $(PICTURES)
+	@sh sql/demo.sh $(if $(PICTURES),"$(PICTURES)")
 
 eval: loadable
-	@sh sql/eval.sh $(DATA)
+	@sh sql/eval.sh "$(DATA)"
 
 test:
 	@sh tests/packages.sh test

@@ -31,7 +31,8 @@ SQLITE_EXTENSION_INIT1
 #ifndef SQLITE_CORE
 /* Bind this file to its host.  The first one wins, whatever thread it is. */
 static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
-  const sqlite3_api_routines *none = NULL;
+  const sqlite3_api_routines *bound =
+      __atomic_load_n(&sqlite3_api, __ATOMIC_ACQUIRE);
   if (api->libversion_number() < BINHASH_HOST_MIN) {
     if (error) {
       *error = api->mprintf("binhash needs SQLite 3.38 or newer, this is %s",
@@ -39,14 +40,15 @@ static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
     }
     return SQLITE_ERROR;
   }
-  if (!__atomic_compare_exchange_n(&sqlite3_api, &none, api, 0,
-                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
-      none != api) {
+  if (!bound && __atomic_compare_exchange_n(&sqlite3_api, &bound, api, 0,
+                                            __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    return SQLITE_OK;
+  if (bound != api) {
     if (error) {
       *error = api->mprintf(
           "binhash is in use by another SQLite library of this process "
           "(version %s, this is %s); load it from one of them only",
-          none->libversion(), api->libversion());
+          bound->libversion(), api->libversion());
     }
     return SQLITE_ERROR;
   }

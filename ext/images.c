@@ -65,13 +65,16 @@ static int images_is_blob(sqlite3_value *value, nn_error *why) {
   return 0;
 }
 
-/* The bytes of a BLOB, never NULL for an empty one; NULL, with the error set,
-** for a zeroblob that could not be made real. */
+/*
+** The bytes of a BLOB, never NULL for an empty one; NULL, with the error set,
+** for a zeroblob that could not be made real.  Its length is asked for first:
+** such a value has lost it afterwards.
+*/
 static const void *images_bytes(sqlite3_context *ctx, sqlite3_value *value,
                                 sqlite3_int64 *n) {
-  const void *bytes = sqlite3_value_blob(value);
   *n = sqlite3_value_bytes(value);
   if (*n == 0) return "";
+  const void *bytes = sqlite3_value_blob(value);
   if (!bytes) sqlite3_result_error_nomem(ctx);
   return bytes;
 }
@@ -118,7 +121,7 @@ static void images_fail(const images_call *call, const nn_error *err) {
     bh_result_error(call->context, call->function, err);
 }
 
-/* The last image ----------------------------------------------------------- */
+/* The last image ---------------------------------------------------------- */
 
 static int images_recall(const images_call *call, const void *image,
                          sqlite3_int64 n) {
@@ -152,7 +155,7 @@ static void images_remember(const images_call *call, const void *image,
   c->last.result_bytes = result_bytes;
 }
 
-/* From picture to result ---------------------------------------------------- */
+/* From picture to result --------------------------------------------------- */
 
 /* Run the network up to call->blob; out has room for the blob. */
 static nn_status images_forward(const images_call *call,
@@ -253,7 +256,7 @@ static int images_null(sqlite3_value *value) {
   return sqlite3_value_type(value) == SQLITE_NULL;
 }
 
-/* The functions ------------------------------------------------------------- */
+/* The functions ------------------------------------------------------------ */
 
 static void images_hash(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   images_call call = images_begin(ctx, "img_hash");
@@ -420,13 +423,20 @@ int bh_register_images(bh_connection *c) {
     int arguments;
     void (*function)(sqlite3_context *, int, sqlite3_value **);
   } table[] = {
-      {"img_hash", 1, images_hash},         {"img_hash", 2, images_hash},
-      {"try_img_hash", 1, images_try_hash}, {"try_img_hash", 2, images_try_hash},
-      {"img_hash_rgb", 3, images_hash_rgb}, {"img_hash_rgb", 4, images_hash_rgb},
-      {"img_features", 1, images_features}, {"img_features", 2, images_features},
-      {"img_layer", 2, images_layer},       {"img_layer", 3, images_layer},
-      {"img_label", 1, images_label},       {"img_label", 2, images_label},
-      {"img_error", 1, images_error},       {"img_info", 1, images_info},
+      {"img_hash", 1, images_hash},
+      {"img_hash", 2, images_hash},
+      {"try_img_hash", 1, images_try_hash},
+      {"try_img_hash", 2, images_try_hash},
+      {"img_hash_rgb", 3, images_hash_rgb},
+      {"img_hash_rgb", 4, images_hash_rgb},
+      {"img_features", 1, images_features},
+      {"img_features", 2, images_features},
+      {"img_layer", 2, images_layer},
+      {"img_layer", 3, images_layer},
+      {"img_label", 1, images_label},
+      {"img_label", 2, images_label},
+      {"img_error", 1, images_error},
+      {"img_info", 1, images_info},
   };
   int rc = SQLITE_OK;
   for (size_t i = 0; rc == SQLITE_OK && i < sizeof(table) / sizeof(*table);

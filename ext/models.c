@@ -13,9 +13,9 @@
 ** that only compares codes never touches it.
 **
 ** A name is bound to its bytes: loading the same bytes again under the same
-** name is harmless, other bytes under a name in use are refused.  That holds for
-** each head by itself, so a file of which one head was unloaded can be loaded
-** again.
+** name is harmless, other bytes under a name in use are refused.  That holds
+** for each head by itself, so a file of which one head was unloaded can be
+** loaded again.
 */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -272,8 +272,8 @@ static int models_load_value(bh_connection *c, const char *name,
       rc = SQLITE_ERROR;
     }
   } else {
-    const void *blob = sqlite3_value_blob(source);
     file->bytes = (size_t)sqlite3_value_bytes(source);
+    const void *blob = sqlite3_value_blob(source);
     file->copied = sqlite3_malloc64(file->bytes + 1);
     if (!file->copied || (!blob && file->bytes)) {
       rc = SQLITE_NOMEM;

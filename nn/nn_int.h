@@ -369,7 +369,7 @@ typedef struct nn_jpeg {
     int high, low;         /* successive approximation */
   } scan;
   nn_jpeg_component component[4];
-  uint32_t quant[4][192];  /* zigzag order, zeros from 64 on; quant[0] 0: none */
+  uint32_t quant[4][192];  /* zigzag, zeros from 64 on; quant[0] 0: none */
   nn_jpeg_codes codes[2][4];     /* DC, AC */
   nn_jpeg_lookup lookup[2][4];
 } nn_jpeg;

@@ -12,6 +12,7 @@
 set -e
 cd "$(dirname "$0")/.."
 folder=${1:-/usr/share/backgrounds/mate}
+case $folder in "~/"*) folder=$HOME/${folder#"~/"} ;; esac
 folder=$(cd "$folder" && pwd) || exit 1
 out=build/demo
 db=build/demo.db

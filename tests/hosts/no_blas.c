@@ -1,7 +1,6 @@
 /*
 ** LD_PRELOAD this to make a machine look as if it had no BLAS library.
 */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>
 

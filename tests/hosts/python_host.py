@@ -169,7 +169,6 @@ def interruption():
     ok(len(db.execute("SELECT rowid FROM binhash_topk('big', 'code', "
                       "x'0102030405060708') LIMIT 5").fetchall()) == 5,
        'a search after one that was stopped')
-    # A join that draws rows one by one can be stopped between them.
     db.set_progress_handler(lambda: True, 100)
     why = error(lambda: db.execute(
         "SELECT count(*) FROM binhash_topk('big', 'code', x'0102030405060708')"

@@ -51,7 +51,7 @@ def works(db):
 
 
 def child(order):
-    """One order in this process: a letter for each thing that is right."""
+    """Load in this order; a line for each thing, True where it is right."""
     loads = {'sqlite3': load_sqlite3, 'apsw': load_apsw}
     first = loads[order[0]]()
     print('works', works(first))

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Compile and run the programs that host the extension, and print their TAP.
+# Wants build/binhash.so and build/libbinhash.a; run from anywhere.  TSAN=1 adds
+# the threads under the thread sanitizer, which builds the extension once more.
+cd "$(dirname "$0")/../.." || exit 1
+CC=${CC:-cc}
+PYTHON=${PYTHON:-/usr/bin/python3}
+out=build/tests/hosts
+flags="-std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes"
+libraries='-lsqlite3 -lm -ldl -lpthread'
+mkdir -p $out
+sh tests/sql/make_models.sh || echo 'not ok - make_models.sh'
+
+# run NAME COMMAND...: its TAP; a status beside its lines is a failure too.
+run() {
+  name=$1
+  shift
+  echo "# $name"
+  timeout 300 "$@" 2>&1
+  status=$?
+  [ $status = 0 ] || echo "not ok - $name exited with status $status"
+}
+compile() {
+  # shellcheck disable=SC2086
+  $CC $flags "$@" || { echo "not ok - compiling $2"; return 1; }
+}
+
+for name in threads fork quiet; do
+  compile -o $out/${name}_host tests/hosts/${name}_host.c $libraries &&
+    run ${name}_host $out/${name}_host ./build/binhash
+done
+compile -o $out/old_host tests/hosts/old_host.c $libraries &&
+  run old_host $out/old_host ./build/binhash.so
+compile -o $out/static_host tests/hosts/static_host.c build/libbinhash.a \
+  $libraries && run static_host $out/static_host
+compile -shared -fPIC -o $out/no_blas.so tests/hosts/no_blas.c -ldl &&
+  run symbols sh tests/hosts/symbols.sh $out/no_blas.so
+run python_host "$PYTHON" tests/hosts/python_host.py ./build/binhash
+if [ -x build/venv/bin/python ]; then
+  run two_libraries build/venv/bin/python tests/hosts/two_libraries.py \
+    ./build/binhash
+else
+  echo 'ok - two libraries # SKIP no build/venv with apsw'
+fi
+
+if [ "${TSAN:-0}" = 1 ]; then
+  mkdir -p $out/tsan
+  # Without a random address space, which older sanitizers cannot map, and with
+  # OpenBLAS in the calling thread: how its own threads meet is not seen.
+  compile -w -fsanitize=thread -fPIC -shared -fvisibility=hidden \
+    -ffp-contract=off "-DBINHASH_MODEL_FILE=\"weights/cifar10-48.safetensors\"" \
+    '-DBINHASH_MODEL_NAME="cifar10-48"' -o $out/tsan/binhash.so nn/*.c ext/*.c \
+    $libraries &&
+    compile -fsanitize=thread -o $out/tsan/threads_host \
+      tests/hosts/threads_host.c $libraries &&
+    run 'threads_host, thread sanitizer' \
+      env OPENBLAS_NUM_THREADS=1 setarch -R $out/tsan/threads_host $out/tsan/binhash
+fi
