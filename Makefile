@@ -167,8 +167,8 @@ test:
 	@sh tests/packages.sh test
 	@$(MAKE) --no-print-directory check
 
-check: all static
-	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/run.sh
+check: all static tests asan-tests
+	@CC='$(CC)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' sh tests/run.sh
 
 include tests/tests.mk
 

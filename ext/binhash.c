@@ -58,18 +58,27 @@ static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
 
 /*
 ** Is binhash on this connection already?  Registering it again would drop the
-** models that were loaded.  A host built without function_list cannot tell; one
-** that has no memory must not be taken for one that said no.
+** models that were loaded.  The list of functions cannot be read while another
+** connection locks the database, nor from a host built without it; then the
+** function itself is asked for, which a host that has none would log as an
+** error.  Out of memory and interrupted are no answers.
 */
 static int binhash_is_registered(sqlite3 *db, int *registered) {
-  sqlite3_stmt *stmt = NULL;
-  int rc = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_function_list "
-                              "WHERE name = 'binhash_version' LIMIT 1", -1,
-                              &stmt, NULL);
-  if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
-  *registered = rc == SQLITE_ROW;
-  sqlite3_finalize(stmt);
-  return rc == SQLITE_NOMEM ? SQLITE_NOMEM : SQLITE_OK;
+  static const char *const questions[] = {
+      "SELECT 1 FROM pragma_function_list WHERE name = 'binhash_version' "
+      "LIMIT 1",
+      "SELECT binhash_version()"};
+  *registered = 0;
+  for (int i = 0; i < 2; i++) {
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(db, questions[i], -1, &stmt, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
+    sqlite3_finalize(stmt);
+    *registered = rc == SQLITE_ROW;
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE) return SQLITE_OK;
+    if (rc == SQLITE_NOMEM || rc == SQLITE_INTERRUPT) return rc;
+  }
+  return SQLITE_OK;
 }
 
 static int binhash_register(sqlite3 *db) {

@@ -10,7 +10,6 @@
 #ifdef SQLITE_CORE
 #include <sqlite3.h>
 #define SQLITE_EXTENSION_INIT1
-#define SQLITE_EXTENSION_INIT2(api) (void)(api)
 #define SQLITE_EXTENSION_INIT3
 #else
 #include <sqlite3ext.h>

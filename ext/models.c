@@ -9,6 +9,9 @@
 ** what SQL calls a model is a head.  Loading a file registers its first head
 ** under the name that was given and the others under theirs.  A file named by
 ** a path is mapped, not read, and stays mapped until its last head is unloaded.
+** Somebody may write over that file meanwhile, which would change the codes of
+** a name, or cut it, which would be a fault of the process; so the file is
+** looked at before each use, and a model whose file has changed is refused.
 ** The compiled-in default is opened when it is first needed, so a connection
 ** that only compares codes never touches it.
 **
@@ -33,8 +36,10 @@ SQLITE_EXTENSION_INIT3
 
 typedef struct models_file {
   nn_model *model;
-  void *mapped;        /* munmap this, or */
+  void *mapped;        /* munmap this and close fd, or */
   void *copied;        /* sqlite3_free this; the default has neither */
+  int fd;
+  struct timespec written;   /* when, as it was loaded */
   size_t bytes;
   int references;      /* names that stand for a head of it */
 } models_file;
@@ -54,7 +59,10 @@ struct bh_models {
 static void models_file_close(models_file *file) {
   if (!file) return;
   nn_model_close(file->model);
-  if (file->mapped) munmap(file->mapped, file->bytes);
+  if (file->mapped) {
+    munmap(file->mapped, file->bytes);
+    close(file->fd);
+  }
   sqlite3_free(file->copied);
   sqlite3_free(file);
 }
@@ -199,6 +207,15 @@ const char *bh_models_default(const bh_connection *c) {
   return name;
 }
 
+/* Was the file behind the mapping written to or cut since it was loaded? */
+static int models_is_changed(const models_file *file) {
+  struct stat st;
+  if (!file->mapped) return 0;
+  return fstat(file->fd, &st) != 0 || (size_t)st.st_size != file->bytes ||
+         st.st_mtim.tv_sec != file->written.tv_sec ||
+         st.st_mtim.tv_nsec != file->written.tv_nsec;
+}
+
 int bh_models_find(bh_connection *c, const char *name, bh_head *out,
                    char **error) {
   const char *fallback = bh_models_default(c);
@@ -216,6 +233,12 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
   models_entry *e = models_lookup(c, name);
   if (!e) {
     *error = sqlite3_mprintf("no model named '%s' is loaded", name);
+    return SQLITE_ERROR;
+  }
+  if (models_is_changed(e->file)) {
+    *error = sqlite3_mprintf("the file of the model '%s' was written to after "
+                             "it was loaded; unload it and load it again",
+                             name);
     return SQLITE_ERROR;
   }
   *out = e->head;
@@ -239,14 +262,15 @@ static int models_map(const char *path, models_file *file, char **error) {
     return SQLITE_CANTOPEN;
   }
   void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  int why = errno;
-  close(fd);
   if (p == MAP_FAILED) {
-    *error = sqlite3_mprintf("cannot map '%s': %s", path, strerror(why));
+    *error = sqlite3_mprintf("cannot map '%s': %s", path, strerror(errno));
+    close(fd);
     return SQLITE_CANTOPEN;
   }
   file->mapped = p;
   file->bytes = (size_t)st.st_size;
+  file->fd = fd;
+  file->written = st.st_mtim;
   return SQLITE_OK;
 }
 

@@ -95,7 +95,7 @@ static void settings_config(sqlite3_context *ctx, int argc,
     sqlite3_int64 value = settings_parse(ctx, e, argv[1]);
     if (value < 0) return;
     *slot = value;
-    if (slot == &c->config.cache_bytes) bh_connection_forget(c);
+    bh_connection_forget(c);   /* it was computed under the old settings */
   }
   settings_result(ctx, e, *slot);
 }

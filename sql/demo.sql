@@ -20,18 +20,27 @@ LEFT JOIN photos AS o
   ON p.path LIKE '%/build/demo/edits/%' AND o.id = CAST(f.file AS INTEGER)
 WHERE p.code IS NOT NULL;
 
--- For every original that was edited: its neighbours, the nearest first.
+-- Who asks: every original that was edited.  Not those that share their code
+-- with three other originals: among the default pictures these are white
+-- drawings on transparency, of which white is left.
+CREATE TEMP TABLE asked AS
+SELECT q.id, q.name, q.code, q.features FROM shown AS q
+WHERE q.original = q.id
+  AND EXISTS (SELECT 1 FROM shown AS e
+              WHERE e.original = q.id AND e.id <> q.id)
+  AND (SELECT count(*) FROM shown AS o
+       WHERE o.original = o.id AND o.id <> q.id AND o.code = q.code) < 3;
+
+-- Their neighbours, the nearest first.
 CREATE TEMP TABLE answers AS
 SELECT q.id AS query, q.name AS query_name, s.id, s.name, t.distance,
        s.original = q.id AS hit,
        row_number() OVER (PARTITION BY q.id ORDER BY
          feature_distance(q.features, s.features), t.rowid) AS n
-FROM shown AS q
+FROM asked AS q
 JOIN binhash_topk('photos', 'code', q.code, 41) AS t
 JOIN shown AS s ON s.id = t.rowid
-WHERE q.original = q.id AND s.id <> q.id
-  AND EXISTS (SELECT 1 FROM shown AS e
-              WHERE e.original = q.id AND e.id <> q.id);
+WHERE s.id <> q.id;
 
 .mode column
 .headers on
@@ -42,8 +51,7 @@ SELECT CASE n WHEN 1 THEN query_name ELSE '' END AS picture, distance,
        name AS found
 FROM answers
 WHERE n <= 5 AND query IN (
-  SELECT id FROM shown WHERE original = id AND id IN (SELECT query FROM answers)
-  ORDER BY id * 7919 % 31 LIMIT 4)
+  SELECT id FROM asked ORDER BY name LIKE '%.jpg' DESC, id * 7919 % 31 LIMIT 4)
 ORDER BY query, n;
 .headers off
 .mode list

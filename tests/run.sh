@@ -92,6 +92,8 @@ suite_differential() {
 
 suite_hosts() { sh tests/hosts/hosts.sh; }
 
+suite_builds() { sh tests/hosts/builds.sh; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
@@ -117,7 +119,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential hosts \
-             peers asan sql_asan}; do
+             builds peers asan sql_asan}; do
   run $suite
 done
 echo

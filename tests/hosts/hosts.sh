@@ -48,11 +48,12 @@ if [ "${TSAN:-0}" = 1 ]; then
   # Without a random address space, which older sanitizers cannot map, and with
   # OpenBLAS in the calling thread: how its own threads meet is not seen.
   compile -w -fsanitize=thread -fPIC -shared -fvisibility=hidden \
-    -ffp-contract=off "-DBINHASH_MODEL_FILE=\"weights/cifar10-48.safetensors\"" \
-    '-DBINHASH_MODEL_NAME="cifar10-48"' -o $out/tsan/binhash.so nn/*.c ext/*.c \
-    $libraries &&
+    -ffp-contract=off '-DBINHASH_MODEL_NAME="cifar10-48"' \
+    '-DBINHASH_MODEL_FILE="weights/cifar10-48.safetensors"' \
+    -o $out/tsan/binhash.so nn/*.c ext/*.c $libraries &&
     compile -fsanitize=thread -o $out/tsan/threads_host \
       tests/hosts/threads_host.c $libraries &&
     run 'threads_host, thread sanitizer' \
-      env OPENBLAS_NUM_THREADS=1 setarch -R $out/tsan/threads_host $out/tsan/binhash
+      env OPENBLAS_NUM_THREADS=1 setarch -R $out/tsan/threads_host \
+      $out/tsan/binhash
 fi

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The extension in Python's sqlite3: python_host.py EXTENSION."""
+import os
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 
@@ -54,8 +56,9 @@ def basics():
     ok(isinstance(code, bytes) and len(code) == 6, 'hashes an image')
     ok(value(db, 'SELECT img_hash(?)', memoryview(bytearray(picture))) == code,
        'hashes a buffer')
-    ok('argument 1' in error(lambda: value(db, 'SELECT img_hash(?)', 'text')) and
-       'empty' in error(lambda: value(db, 'SELECT img_hash(?)', b'')),
+    text = error(lambda: value(db, 'SELECT img_hash(?)', 'text'))
+    empty = error(lambda: value(db, 'SELECT img_hash(?)', b''))
+    ok('argument 1' in text and 'empty' in empty,
        'errors are exceptions with their words')
     db.execute('CREATE TABLE photos(id INTEGER PRIMARY KEY, code)')
     db.executemany('INSERT INTO photos VALUES (?, ?)',
@@ -126,8 +129,8 @@ def threads(code):
     ok(results == [code] * 6, 'threads that share a connection')
 
 
-SEARCH = ("SELECT count(*) FROM binhash_topk('big', 'code', x'0102030405060708') "
-          "WHERE distance < 0 OR distance >= 0")
+SEARCH = ("SELECT count(*) FROM binhash_topk('big', 'code', "
+          "x'0102030405060708') WHERE distance < 0 OR distance >= 0")
 
 
 def interruption():
@@ -201,8 +204,36 @@ def callbacks(code):
     db.close()
 
 
+def reloading():
+    """Loading again keeps what a connection has, whatever is in the way."""
+    setting = "SELECT binhash_config('max_pixels')"
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'locked.db')
+        owner = sqlite3.connect(path, isolation_level=None)
+        owner.execute('CREATE TABLE t(a)')
+        owner.execute('BEGIN EXCLUSIVE')
+        db = connect(path, timeout=0)
+        db.execute("SELECT binhash_config('max_pixels', 5)").fetchall()
+        db.load_extension(EXTENSION)
+        ok('locked' in error(lambda: db.execute('SELECT * FROM t')) and
+           value(db, setting) == 5, 'loading twice while the file is locked')
+        owner.close()
+        db.set_progress_handler(lambda: True, 1)
+        why = error(lambda: db.load_extension(EXTENSION))
+        db.set_progress_handler(None, 0)
+        ok('interrupted' in why and value(db, setting) == 5,
+           'loading twice while interrupted')
+        db.set_authorizer(lambda action, *a: sqlite3.SQLITE_DENY
+                          if action == sqlite3.SQLITE_READ
+                          else sqlite3.SQLITE_OK)
+        db.load_extension(EXTENSION)
+        ok(value(db, setting) == 5, 'loading twice with nothing to be read')
+        db.close()
+
+
 code = basics()
 connections(code)
+reloading()
 threads(code)
 interruption()
 callbacks(code)

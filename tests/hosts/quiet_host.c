@@ -11,7 +11,8 @@
 static int quiet_threads(void) {
   int n = 0;
   DIR *tasks = opendir("/proc/self/task");
-  for (struct dirent *e; tasks && (e = readdir(tasks));) n += e->d_name[0] != '.';
+  for (struct dirent *e; tasks && (e = readdir(tasks));)
+    n += e->d_name[0] != '.';
   if (tasks) closedir(tasks);
   return n;
 }

@@ -90,14 +90,15 @@ static const operation static_operations[] = {
      HOST_PICTURES "24.bmp", NULL},
     {"hash a broken JPEG", LOAD, "SELECT try_img_hash(?1, 'tiny')",
      "tests/golden/broken/cut.jpg", "NULL"},
-    {"hash RGB", LOAD, "SELECT hex(img_hash_rgb(zeroblob(300), 10, 10, 'tiny'))",
-     NULL, "1E00"},
+    {"hash RGB", LOAD,
+     "SELECT hex(img_hash_rgb(zeroblob(300), 10, 10, 'tiny'))", NULL, "1E00"},
     {"look at a JPEG", LOAD, "SELECT img_info(?1) || img_label(?1, 'tiny') || "
      "coalesce(img_error(?1), '') || length(img_features(?1, 'tiny')) || "
      "length(img_layer(?1, 'latent', 'tiny'))", HOST_PICTURES "420.jpg", NULL},
     {"hash with the default model", NULL, "SELECT hex(img_hash(?1))",
      HOST_PICTURES "420.jpg", NULL},
-    {"search", TABLE, "SELECT group_concat(rowid || ' ' || distance || key) FROM "
+    {"search", TABLE,
+     "SELECT group_concat(rowid || ' ' || distance || key) FROM "
      "binhash_topk('t', 'code', x'0001', 3, 'main', 'name') "
      "WHERE rowid IN (1, 2, 9)", NULL, "2 0b,1 1a,9 1d"},
     {"distances", NULL, "SELECT feature_distance(zeroblob(400), zeroblob(400)) "
@@ -107,8 +108,10 @@ static const operation static_operations[] = {
      "binhash_config('cache_bytes', 0)", NULL, "7off10"},
 };
 
-/* Open, set up, run and close, with faults in all but the setup.  NULL and the
-** value in out when all went well; "" when out of memory; else what is wrong. */
+/*
+** Open, set up, run and close, with faults in all but the setup.  NULL and the
+** value in out when all went well; "" when out of memory; else what is wrong.
+*/
 static const char *static_run(const operation *o, int at, int on,
                               const unsigned char *picture, int n, char *out,
                               size_t room) {
@@ -164,7 +167,8 @@ static void static_operation(const operation *o) {
   if (o->value && strcmp(value, o->value) != 0) why = value;
   snprintf(name, sizeof(name), "static: %s", o->name);
   if (host_ok(!why, name)) {
-    snprintf(name, sizeof(name), "static: %s, each allocation failing", o->name);
+    snprintf(name, sizeof(name), "static: %s, each allocation failing",
+             o->name);
     host_ok(static_faults(o, 0, picture, n, value) == 0, name);
     snprintf(name, sizeof(name), "static: %s, memory ending at each", o->name);
     host_ok(static_faults(o, 1, picture, n, value) == 0, name);

@@ -25,7 +25,8 @@ same "$entry" "$(nm -g --defined-only build/libbinhash.a |
 # All that it takes from SQLite comes through the table of routines.
 same '' "$(nm -D --undefined-only build/binhash.so | grep ' sqlite3_')" \
   'symbols: the loadable file calls no SQLite by name'
-same '' "$(readelf -d build/binhash.so | grep NEEDED | grep -v 'libc\.so\|libm\.so\|ld-linux')" \
+same '' "$(readelf -d build/binhash.so | grep NEEDED |
+           grep -v 'libc\.so\|libm\.so\|ld-linux')" \
   'symbols: it needs the C library and nothing else'
 same '' "$(readelf -lW build/binhash.so | grep GNU_STACK | grep RWE)" \
   'symbols: its stack is not executable'

@@ -61,9 +61,9 @@ def child(order):
                 loads[order[1]]()
                 print('refused', False)
             except Exception as e:
-                print('refused', 'in use by another SQLite library' in str(e) and
-                      sqlite3.sqlite_version in str(e) and
-                      apsw.sqlite_lib_version() in str(e))
+                words = ('in use by another SQLite library',
+                         sqlite3.sqlite_version, apsw.sqlite_lib_version())
+                print('refused', all(w in str(e) for w in words))
         print('goes on', works(first))
         second = loads[order[0]]()
         print('loads again', works(second))

@@ -81,6 +81,22 @@ SELECT binhash_load('a', CAST(x'0300000000000000' || '{},' AS BLOB));
 -- A BLOB cut anywhere.
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
 SELECT count(*) FROM n WHERE binhash_load('cut', substr(readfile('build/tests/models/tiny.safetensors'), 1, 2031 - 20 * i)) IS NOT NULL;
+-- A file that is written over or cut while it is loaded, and one replaced.
+.shell cp build/tests/models/tiny.safetensors build/tests/models/mine
+.shell touch -d 2020-01-01 build/tests/models/mine
+SELECT length(binhash_load('mine', 'build/tests/models/mine')), hex(img_hash_rgb(x'ff0000', 1, 1, 'mine'));
+.shell cp build/tests/models/other.safetensors build/tests/models/mine
+SELECT img_hash_rgb(x'ff0000', 1, 1, 'mine');
+SELECT binhash_load('mine', 'build/tests/models/mine');
+SELECT binhash_unload('mine'), length(binhash_load('mine', 'build/tests/models/mine')), hex(img_hash_rgb(x'ff0000', 1, 1, 'mine'));
+.shell : > build/tests/models/mine
+SELECT img_hash_rgb(x'ff0000', 1, 1, 'mine');
+SELECT name, length(sha256) FROM binhash_models WHERE name = 'mine';
+SELECT binhash_unload('mine');
+.shell cp build/tests/models/tiny.safetensors build/tests/models/mine
+SELECT length(binhash_load('mine', 'build/tests/models/mine'));
+.shell rm build/tests/models/mine
+SELECT hex(img_hash_rgb(x'ff0000', 1, 1, 'mine')), binhash_unload('mine');
 -- Arguments.
 SELECT binhash_load('a', NULL);
 SELECT binhash_load('a', 1);

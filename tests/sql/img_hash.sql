@@ -40,7 +40,8 @@ SELECT img_hash(CAST(substr(image, 1, 16) || x'ffffffffffffffff' || substr(image
 SELECT img_hash(CAST(substr(image, 1, 18) || x'ff7f0000ff7f0000' || substr(image, 27) AS BLOB)) FROM p WHERE name = '24.bmp';
 SELECT img_hash(CAST(substr(image, 1, 6) || x'ffffffff' || substr(image, 11) AS BLOB)) FROM p WHERE name = 'plain.gif';
 SELECT img_hash(CAST(substr(image, 1, instr(image, x'ffc0001108') + 4) || x'ffffffff' || substr(image, instr(image, x'ffc0001108') + 9) AS BLOB)) FROM p WHERE name = '420.jpg';
--- The pixel budget.
+-- The pixel budget, for a picture that is remembered too.
+SELECT binhash_config('cache_bytes', 1000000);
 SELECT binhash_config('max_pixels', 33 * 47);
 SELECT length(img_hash(image)) FROM p WHERE name = '444.jpg';
 SELECT binhash_config('max_pixels', 33 * 47 - 1);

@@ -4,8 +4,8 @@
 #
 # "tiny" looks at the mean colour of a picture: its features are red, green and
 # blue, its code of 9 bits says which of them are above one half, which below,
-# then 1, 0, and a logit of exactly 0, its classes are the three colours.  All of
-# its numbers are small integers and halves, so its codes are the same on every
+# then 1, 0, and a logit of exactly 0, its classes are the three colours.  Its
+# numbers are all small integers and halves, so its codes are the same on every
 # machine and may stand in expected output.
 set -e
 out=build/tests/models
