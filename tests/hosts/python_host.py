@@ -231,7 +231,20 @@ def reloading():
         db.close()
 
 
+def names():
+    """A short name that somebody registered before is left to them."""
+    db = sqlite3.connect(':memory:')
+    db.create_function('hamming', 2, lambda a, b: 'theirs', deterministic=True)
+    db.enable_load_extension(True)
+    db.load_extension(EXTENSION)
+    ok(value(db, "SELECT hamming(x'01', x'00')") == 'theirs' and
+       value(db, "SELECT binhash_hamming(x'01', x'00')") == 1,
+       "another extension's hamming stays")
+    db.close()
+
+
 code = basics()
+names()
 connections(code)
 reloading()
 threads(code)
