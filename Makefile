@@ -133,7 +133,7 @@ Description: image search inside SQLite (static library)
 Version: $(VERSION)
 Requires: sqlite3
 Libs: -L$${libdir} -lbinhash
-Libs.private: $(LDLIBS)
+Libs.private: $(if $(BLAS_LIBS),-lopenblas )$(LDLIBS)
 Cflags: -I$${includedir}
 endef
 export PC

@@ -56,31 +56,6 @@ static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
 }
 #endif
 
-/*
-** Is binhash on this connection already?  Registering it again would drop the
-** models that were loaded.  The list of functions cannot be read while another
-** connection locks the database, nor from a host built without it; then the
-** function itself is asked for, which a host that has none would log as an
-** error.  Out of memory and interrupted are no answers.
-*/
-static int binhash_is_registered(sqlite3 *db, int *registered) {
-  static const char *const questions[] = {
-      "SELECT 1 FROM pragma_function_list WHERE name = 'binhash_version' "
-      "LIMIT 1",
-      "SELECT binhash_version()"};
-  *registered = 0;
-  for (int i = 0; i < 2; i++) {
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, questions[i], -1, &stmt, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_step(stmt);
-    sqlite3_finalize(stmt);
-    *registered = rc == SQLITE_ROW;
-    if (rc == SQLITE_ROW || rc == SQLITE_DONE) return SQLITE_OK;
-    if (rc == SQLITE_NOMEM || rc == SQLITE_INTERRUPT) return rc;
-  }
-  return SQLITE_OK;
-}
-
 static int binhash_register(sqlite3 *db) {
   int (*const parts[])(bh_connection *) = {
       bh_register_codes, bh_register_images, bh_register_models,
@@ -106,8 +81,9 @@ BINHASH_EXPORT int sqlite3_binhash_init(sqlite3 *db, char **error,
   int bound = binhash_bind_host(api, error);
   if (bound != SQLITE_OK) return bound;
 #endif
+  /* Registering twice would drop the models that were loaded. */
   int registered;
-  int rc = binhash_is_registered(db, &registered);
+  int rc = bh_has_function(db, "binhash_version", 0, &registered);
   if (rc == SQLITE_OK && !registered) rc = binhash_register(db);
   if (rc != SQLITE_OK) {
     if (error) {

@@ -172,21 +172,6 @@ static void codes_cosine_distance(sqlite3_context *context, int argc,
   codes_float_distance(context, argv, "cosine_distance", nn_cosine);
 }
 
-/*
-** Does another extension own hamming(a, b) on this connection?  A host built
-** without function_list cannot tell, and then the name is taken.
-*/
-static int codes_hamming_taken(sqlite3 *db) {
-  sqlite3_stmt *stmt = NULL;
-  int taken = 0;
-  if (sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_function_list "
-                         "WHERE name = 'hamming' COLLATE NOCASE "
-                         "AND narg IN (2, -1)", -1, &stmt, NULL) == SQLITE_OK)
-    taken = sqlite3_step(stmt) == SQLITE_ROW;
-  sqlite3_finalize(stmt);
-  return taken;
-}
-
 /* hamming under a name; its user data counts calls. */
 static int codes_register_hamming(sqlite3 *db, const char *name) {
   unsigned *calls = sqlite3_malloc64(sizeof(*calls));
@@ -198,8 +183,11 @@ static int codes_register_hamming(sqlite3 *db, const char *name) {
 }
 
 int bh_register_codes(bh_connection *connection) {
+  int taken = 0;   /* by another extension, which keeps it */
   int rc = codes_register_hamming(connection->db, "binhash_hamming");
-  if (rc == SQLITE_OK && !codes_hamming_taken(connection->db))
+  if (rc == SQLITE_OK)
+    rc = bh_has_function(connection->db, "hamming", 2, &taken);
+  if (rc == SQLITE_OK && !taken)
     rc = codes_register_hamming(connection->db, "hamming");
   if (rc == SQLITE_OK)
     rc = bh_function(connection, "feature_distance", 2, SQLITE_DETERMINISTIC,

@@ -58,6 +58,36 @@ void bh_connection_unref(void *connection) {
   sqlite3_free(c);
 }
 
+/*
+** The list of functions cannot be read while another connection locks the
+** database, nor from a host built without it; then a call is prepared, which a
+** host that has no such function logs as an error.
+*/
+int bh_has_function(sqlite3 *db, const char *name, int arguments, int *has) {
+  sqlite3_stmt *stmt = NULL;
+  int rc = sqlite3_prepare_v2(
+      db, "SELECT 1 FROM pragma_function_list "
+      "WHERE name = ?1 COLLATE NOCASE AND narg IN (?2, -1) LIMIT 1", -1, &stmt,
+      NULL);
+  if (rc == SQLITE_OK) {
+    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, 2, arguments);
+    rc = sqlite3_step(stmt);
+  }
+  sqlite3_finalize(stmt);
+  *has = rc == SQLITE_ROW;
+  if (rc == SQLITE_ROW || rc == SQLITE_DONE) return SQLITE_OK;
+  if (rc == SQLITE_NOMEM || rc == SQLITE_INTERRUPT) return rc;
+  char *call = sqlite3_mprintf("SELECT \"%w\"(%s)", name,
+                               arguments == 2 ? "NULL, NULL" : "");
+  if (!call) return SQLITE_NOMEM;
+  rc = sqlite3_prepare_v2(db, call, -1, &stmt, NULL);
+  sqlite3_free(call);
+  sqlite3_finalize(stmt);
+  *has = rc == SQLITE_OK;
+  return rc == SQLITE_NOMEM || rc == SQLITE_INTERRUPT ? rc : SQLITE_OK;
+}
+
 int bh_function(bh_connection *c, const char *name, int arguments, int flags,
                 void (*function)(sqlite3_context *, int, sqlite3_value **)) {
   c->references++;   /* taken back by SQLite, also when it refuses */

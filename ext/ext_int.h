@@ -65,6 +65,9 @@ void bh_connection_unref(void *connection);   /* an xDestroy */
 /* Drop the remembered image. */
 void bh_connection_forget(bh_connection *connection);
 
+/* Is there a function of this name that takes so many arguments, ours or not?
+** SQLITE_OK, or why that cannot be known now. */
+int bh_has_function(sqlite3 *db, const char *name, int arguments, int *has);
 /* Register a scalar function that holds a reference.  flags as for
 ** sqlite3_create_function_v2, SQLITE_UTF8 is added. */
 int bh_function(bh_connection *connection, const char *name, int arguments,
@@ -153,6 +156,9 @@ int bh_scan_open(bh_connection *connection, const bh_source *source,
                  bh_scan **out, char **error);
 void bh_scan_close(bh_scan *scan);   /* NULL is fine */
 int bh_scan_is_of(const bh_scan *scan, const bh_source *source);
+/* Has the schema changed since it was opened?  What its runs added after that
+** may be numbered wrongly. */
+int bh_scan_is_stale(const bh_scan *scan);
 /* Do its rows have rowids?  If not, they are numbered from 1 as they come, and
 ** target->rowids does not apply. */
 int bh_scan_has_rowids(const bh_scan *scan);

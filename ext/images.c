@@ -279,11 +279,6 @@ static void images_features(sqlite3_context *ctx, int argc,
   images_call call = images_begin(ctx, "img_features");
   if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
   call.blob = call.head.head->features;
-  if (call.blob < 0) {
-    bh_result_text_error(ctx, "img_features: the model '%s' names no feature "
-                         "layer", call.head.head->name);
-    return;
-  }
   images_result(&call, argv[0]);
 }
 

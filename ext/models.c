@@ -134,10 +134,6 @@ static int models_register(bh_connection *c, models_file *file,
   int n = nn_model_head_count(file->model), rc = SQLITE_OK;
   file->references = 1;   /* ours, until all names hold theirs */
   if (n == 0) {
-    *error = sqlite3_mprintf("the model names no head, so it gives no codes");
-    rc = SQLITE_ERROR;
-  }
-  if (n == 0) {
     *error = sqlite3_mprintf("the model names no head, so it gives no code");
     rc = SQLITE_ERROR;
   }

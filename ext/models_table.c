@@ -2,9 +2,9 @@
 ** SELECT name, bits, kind, is_default, sha256, report FROM binhash_models;
 **
 ** The models of this connection as an eponymous table, the compiled-in default
-** first, then in the order of loading.  A cursor takes each row when it reaches
-** it and copies what it shows, so a statement that loads or unloads a model
-** while it reads the table sees a sound list, be it the old or the new one.
+** first, then in the order of loading.  A cursor copies the list when it
+** begins, so a statement that loads or unloads models while it reads the table
+** sees them as they were.
 */
 #include <string.h>
 
@@ -27,8 +27,8 @@ typedef struct models_table {
 
 typedef struct models_table_cursor {
   sqlite3_vtab_cursor base;
-  int at;
-  bh_model_row row;   /* row.name is "" past the end */
+  int at, count;
+  bh_model_row *rows;
 } models_table_cursor;
 
 static int models_table_connect(sqlite3 *db, void *aux, int argc,
@@ -71,41 +71,45 @@ static int models_table_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
   return SQLITE_OK;
 }
 
-static int models_table_close(sqlite3_vtab_cursor *cursor) {
+static int models_table_close(sqlite3_vtab_cursor *base) {
+  models_table_cursor *cursor = (models_table_cursor *)base;
+  sqlite3_free(cursor->rows);
   sqlite3_free(cursor);
   return SQLITE_OK;
-}
-
-static int models_table_take(models_table_cursor *cursor) {
-  char *error = NULL;
-  models_table *t = (models_table *)cursor->base.pVtab;
-  int rc = bh_models_describe(t->connection, cursor->at, &cursor->row, &error);
-  if (rc != SQLITE_OK && !error) return SQLITE_NOMEM;
-  if (error) rc = bh_table_error(&t->base, "binhash_models: %s", error);
-  sqlite3_free(error);
-  return rc;
 }
 
 static int models_table_filter(sqlite3_vtab_cursor *base, int number,
                                const char *text, int argc,
                                sqlite3_value **argv) {
   models_table_cursor *cursor = (models_table_cursor *)base;
+  models_table *t = (models_table *)base->pVtab;
+  char *error = NULL;
   (void)number;
   (void)text;
   (void)argc;
   (void)argv;
   cursor->at = 0;
-  return models_table_take(cursor);
+  for (int n = 0;; n++) {
+    bh_model_row *rows = sqlite3_realloc64(
+        cursor->rows, sizeof(*rows) * (sqlite3_uint64)(n + 1));
+    if (!rows) return SQLITE_NOMEM;
+    cursor->rows = rows;
+    cursor->count = n;
+    int rc = bh_models_describe(t->connection, n, &rows[n], &error);
+    if (error) bh_table_error(&t->base, "binhash_models: %s", error);
+    sqlite3_free(error);
+    if (rc != SQLITE_OK || !rows[n].name[0]) return rc;
+  }
 }
 
 static int models_table_next(sqlite3_vtab_cursor *base) {
-  models_table_cursor *cursor = (models_table_cursor *)base;
-  cursor->at++;
-  return models_table_take(cursor);
+  ((models_table_cursor *)base)->at++;
+  return SQLITE_OK;
 }
 
 static int models_table_eof(sqlite3_vtab_cursor *base) {
-  return ((models_table_cursor *)base)->row.name[0] == 0;
+  models_table_cursor *cursor = (models_table_cursor *)base;
+  return cursor->at >= cursor->count;
 }
 
 static int models_table_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
@@ -115,7 +119,8 @@ static int models_table_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
 
 static int models_table_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
                                int column) {
-  const bh_model_row *row = &((models_table_cursor *)base)->row;
+  models_table_cursor *cursor = (models_table_cursor *)base;
+  const bh_model_row *row = &cursor->rows[cursor->at];
   switch (column) {
     case MODELS_TABLE_NAME:
       sqlite3_result_text(ctx, row->name, -1, SQLITE_TRANSIENT);

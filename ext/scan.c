@@ -12,8 +12,9 @@
 ** scan has put it for as long as it steps the statement; a scan within a scan,
 ** as of a view that searches, puts back what it found.  (A pointer bound to the
 ** statement would be handed over anew for every row, a tenth of the time.)  A
-** call from a statement of the user's own finds no scan and is an error, and
-** views and triggers may not call it.  Names are quoted and columns qualified
+** call outside of a scan is an error, and views and triggers may not call it;
+** only an application whose own function, called by the scanned view, calls it
+** could add a row.  Names are quoted and columns qualified
 ** by the table, or SQLite would read a column that does not exist as a string.
 **
 ** What identifies a row is its rowid, reached by whichever of its three names
@@ -447,6 +448,12 @@ int bh_scan_is_of(const bh_scan *scan, const bh_source *source) {
   return 1;
 }
 
+int bh_scan_is_stale(const bh_scan *scan) {
+  return sqlite3_stmt_status(scan->all, SQLITE_STMTSTATUS_REPREPARE, 0) > 0 ||
+         (scan->one &&
+          sqlite3_stmt_status(scan->one, SQLITE_STMTSTATUS_REPREPARE, 0) > 0);
+}
+
 int bh_scan_has_rowids(const bh_scan *scan) { return scan->rowid != NULL; }
 
 /* Running ----------------------------------------------------------------- */
@@ -519,7 +526,7 @@ int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
   state.numbered = !scan->rowid;
   if (state.numbered) state.target.rowids = NULL;
   state.plain = !state.numbered && !state.target.rowids &&
-                !state.target.integers && !scan->names[3];
+                !state.target.integers && !target->keep_keys;
   if (state.target.rowids) {
     rc = scan_list_is_long(scan, target->rowid_count, &is_long, error);
     if (rc == SQLITE_OK && !is_long) rc = scan_lookup(scan, &state, error);

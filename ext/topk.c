@@ -321,28 +321,50 @@ static int topk_prepare(topk_cursor *cursor) {
   return topk_report(cursor, rc, error);
 }
 
-/* Everything of the search that reads the table. */
-static int topk_search(topk_cursor *cursor, int idx_num) {
-  bh_target target;
-  const void *query = NULL;
+/* One scan into a fresh nn_nearest. */
+static int topk_scan(topk_cursor *cursor, bh_target *target,
+                     const void *query, int idx_num) {
   nn_error err;
   char *error = NULL;
-  memset(&target, 0, sizeof(target));
-  int rc = topk_query(cursor, &query, &target.bytes);
-  if (rc == SQLITE_OK) rc = topk_prepare(cursor);
-  if (rc != SQLITE_OK) return rc;
-  if (nn_nearest_open(&bh_memory, query, (size_t)target.bytes,
+  nn_nearest_close(cursor->nearest);
+  cursor->nearest = NULL;
+  if (nn_nearest_open(&bh_memory, query, (size_t)target->bytes,
                       (int)cursor->max, idx_num & BH_TOPK_READS_CODE,
                       &cursor->nearest, &err) != NN_OK)
     return bh_table_nn_error(cursor->base.pVtab, TOPK_NAME ": argument query",
                              &err);
-  target.nearest = cursor->nearest;
+  target->nearest = cursor->nearest;
+  int rc = bh_scan_run(cursor->scan, target, &error);
+  return topk_report(cursor, rc, error);
+}
+
+/*
+** Everything of the search that reads the table.  A scan that was kept from
+** the last search, or opened a moment ago, may meet a schema that has changed
+** since; then it is opened anew and done again.
+*/
+static int topk_search(topk_cursor *cursor, int idx_num) {
+  bh_target target;
+  const void *query = NULL;
+  memset(&target, 0, sizeof(target));
+  int rc = topk_query(cursor, &query, &target.bytes);
   target.integers = cursor->integers;
   target.keep_keys = idx_num & BH_TOPK_READS_KEY;
   target.rowids = cursor->rowids;
   target.rowid_count = cursor->rowid_count;
-  rc = bh_scan_run(cursor->scan, &target, &error);
-  return topk_report(cursor, rc, error);
+  for (int attempt = 0; rc == SQLITE_OK; attempt++) {
+    bh_scan *kept = cursor->scan;
+    rc = topk_prepare(cursor);
+    if (rc != SQLITE_OK) break;
+    rc = topk_scan(cursor, &target, query, idx_num);
+    int again = bh_scan_is_stale(cursor->scan) ||
+                (rc == SQLITE_ERROR && kept == cursor->scan);
+    if (!again || attempt == 3) break;
+    if (rc == SQLITE_ERROR) rc = SQLITE_OK;
+    bh_scan_close(cursor->scan);
+    cursor->scan = NULL;
+  }
+  return rc;
 }
 
 /* How many rows the statement will take, as far as that is known; 0 if not. */

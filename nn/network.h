@@ -129,14 +129,14 @@ typedef enum nn_kind { NN_FLOAT32 } nn_kind;
 /*
 ** A head is what a name in SQL stands for: the layers of one network that give
 ** the code, the features and the class.  Blob numbers are those of
-** nn_model_blob; -1 where the model has no such layer.
+** nn_model_blob.
 */
 typedef struct nn_head {
   const char *name;
   int bits;            /* width of the latent layer, 1 to 1024 */
   int latent;          /* blob of logits: bit i is logit i > 0 */
   int features;        /* blob before the latent layer */
-  int classifier;      /* blob of scores, one a class */
+  int classifier;      /* blob of scores, one a class; -1 without one */
   int classes;         /* their number; 0 without a classifier */
   const char *const *class_names;   /* NULL where the file has none */
 } nn_head;

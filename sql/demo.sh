@@ -92,7 +92,8 @@ each edit "SELECT id, path FROM photos WHERE $originals ORDER BY id LIMIT 30" \
 import "$(pwd)/$out/edits"
 
 total=$(sqlite3 $db 'SELECT count(*) FROM photos')
-while left=$(sql $db <sql/hash.sql); do
+while :; do
+  left=$(sql $db <sql/hash.sql)
   progress hashing $((total - left)) "$total"
   [ "$left" = 0 ] && break
 done

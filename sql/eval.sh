@@ -6,7 +6,7 @@
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  Every image is hashed once, by two processes at a time;
 # codes are kept in build/eval/, one folder for each build of the extension, so
-# a second run only evaluates.  sql/eval.sql holds the protocol.
+# a second run of the same build only evaluates.  sql/eval.sql holds the protocol.
 set -e
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data/cifar10.db}
@@ -15,14 +15,11 @@ if [ ! -f "$data" ]; then
     "with images(id, split, label, image))" >&2
   exit 1
 fi
-model=$(sqlite3 -batch :memory: '.load ./build/binhash' \
-  "SELECT substr(sha256, 1, 12) FROM binhash_models WHERE is_default")
-[ -n "$model" ] || { echo "make eval: built without a default model" >&2; exit 1; }
-dir=build/eval/$model-$(basename "$data" .db)
+dir=build/eval/$(sha256sum build/binhash.so | cut -c 1-12)-$(basename "$data" .db)
 mkdir -p "$dir"
 
-# hash PART: the images whose id is PART modulo 2, in committed slices.
-hash() {
+# hash_part PART: the images whose id is PART modulo 2, in committed slices.
+hash_part() {
   db=$dir/part$1.db
   sqlite3 "$db" 'CREATE TABLE IF NOT EXISTS codes(id INTEGER PRIMARY KEY,
     split TEXT, label INT, code BLOB, predicted TEXT)'
@@ -41,8 +38,8 @@ hash() {
     [ "$left" = 0 ] && break
   done
 }
-hash 0 &
-hash 1
+hash_part 0 &
+hash_part 1
 wait $!
 
 sqlite3 -batch -bail :memory: '.load ./build/binhash' \

@@ -12,7 +12,9 @@ WHERE id IN (SELECT id FROM slice);
 UPDATE photos SET features = img_features(readfile(path))
 WHERE id IN (SELECT id FROM slice) AND code IS NOT NULL;
 -- What could not be hashed is remembered with the reason, not tried for ever.
-UPDATE photos SET error = coalesce(img_error(readfile(path)), 'changed meanwhile')
+UPDATE photos SET error = CASE WHEN readfile(path) IS NULL
+  THEN 'the file cannot be read'
+  ELSE coalesce(img_error(readfile(path)), 'the file changed meanwhile') END
 WHERE id IN (SELECT id FROM slice) AND code IS NULL;
 COMMIT;
 SELECT count(*) FROM photos WHERE code IS NULL AND error IS NULL;

@@ -241,10 +241,59 @@ def names():
        value(db, "SELECT binhash_hamming(x'01', x'00')") == 1,
        "another extension's hamming stays")
     db.close()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'locked.db')
+        owner = sqlite3.connect(path, isolation_level=None)
+        owner.execute('CREATE TABLE t(a)')
+        owner.execute('BEGIN EXCLUSIVE')
+        db = sqlite3.connect(path, timeout=0)
+        db.create_function('hamming', 2, lambda a, b: 'theirs')
+        db.enable_load_extension(True)
+        db.load_extension(EXTENSION)
+        owner.close()
+        ok(value(db, "SELECT hamming(1, 2)") == 'theirs',
+           'and stays while the file is locked')
+        db.close()
+
+
+def changing_schema():
+    """A join goes on with the right rowids when a column takes their name."""
+    db = connect(isolation_level=None)
+    db.execute("ATTACH ':memory:' AS aux1")
+    db.execute('CREATE TABLE p(id INTEGER PRIMARY KEY, code)')
+    db.execute('CREATE TABLE aux1.z(a, code)')
+    for i in range(3):
+        db.execute('INSERT INTO p(code) VALUES (?)', (bytes([i]),))
+        db.execute('INSERT INTO aux1.z(rowid, code) VALUES (?, ?)',
+                   (10 + i, bytes([i])))
+    got = []
+    for row in db.execute("SELECT p.id, t.rowid FROM p JOIN binhash_topk("
+                          "'z', 'code', p.code, 1) t"):
+        if not got:
+            db.execute('ALTER TABLE aux1.z ADD COLUMN rowid')
+        got.append(row)
+    ok(got == [(1, 10), (2, 11), (3, 12)], 'a schema that changes meanwhile')
+    db.close()
+
+
+def unloading():
+    """A statement that unloads what it lists unloads all of it."""
+    db = connect()
+    with open('build/tests/models/tiny.safetensors', 'rb') as f:
+        tiny = f.read()
+    for name in 'abcd':
+        db.execute('SELECT binhash_load(?, ?)', (name, tiny)).fetchall()
+    db.execute('SELECT binhash_unload(name) FROM binhash_models '
+               'WHERE NOT is_default').fetchall()
+    ok(value(db, 'SELECT count(*) FROM binhash_models') == 1,
+       'unloads every model of the list')
+    db.close()
 
 
 code = basics()
 names()
+changing_schema()
+unloading()
 connections(code)
 reloading()
 threads(code)
