@@ -132,8 +132,7 @@ Name: binhash
 Description: image search inside SQLite (static library)
 Version: $(VERSION)
 Requires: sqlite3
-Libs: -L$${libdir} -lbinhash
-Libs.private: $(if $(BLAS_LIBS),-lopenblas )$(LDLIBS)
+Libs: -L$${libdir} -lbinhash $(if $(BLAS_LIBS),-lopenblas )$(LDLIBS)
 Cflags: -I$${includedir}
 endef
 export PC

@@ -77,7 +77,7 @@ int main(void) {
 C
   export PKG_CONFIG_PATH="$to/lib/pkgconfig"
   ${CC:-cc} -o "$to/app" "$to/app.c" \
-    $(pkg-config --static --cflags --libs binhash)
+    $(pkg-config --cflags --libs binhash)
   check "install: a program links the archive through pkg-config" is \
     "$("$to/app")" "$(pkg-config --modversion binhash)"
 fi
