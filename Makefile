@@ -25,9 +25,12 @@ VERSION := $(shell sed -n 's/^\#define BINHASH_VERSION "\(.*\)"/\1/p' \
 ifeq ($(STATIC_BLAS),1)
   B := build/static-blas
   BLAS_FLAGS := -DNN_STATIC_BLAS $(shell pkg-config --cflags openblas 2>/dev/null)
-  BLAS_DIR ?= $(firstword $(wildcard /usr/lib/*/openblas-serial /usr/lib64 \
-                                     /usr/local/lib))
-  BLAS_LIBS := $(BLAS_DIR)/libopenblas.a
+  BLAS_LIBS ?= $(firstword $(wildcard /usr/lib/*/openblas-serial/libopenblas.a \
+                 /usr/lib64/libopenblas.a /usr/local/lib/libopenblas.a))
+  ifeq ($(BLAS_LIBS),)
+    $(error STATIC_BLAS=1 needs the static library of libopenblas-serial-dev, \
+      or BLAS_LIBS=/path/of/libopenblas.a)
+  endif
 else
   B := build
 endif

@@ -333,13 +333,22 @@ static void images_hash_rgb(sqlite3_context *ctx, int argc,
   sqlite3_int64 w = sqlite3_value_int64(argv[1]);
   sqlite3_int64 h = sqlite3_value_int64(argv[2]);
   sqlite3_int64 limit = call.connection->config.max_pixels;
-  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB ||
-      sqlite3_value_type(argv[1]) != SQLITE_INTEGER ||
-      sqlite3_value_type(argv[2]) != SQLITE_INTEGER || w < 1 || h < 1 ||
-      w > limit || h > limit / w) {
-    bh_result_text_error(ctx, "img_hash_rgb: needs a BLOB, a width and a "
-                         "height of at least 1 with at most %lld pixels",
-                         limit);
+  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB) {
+    bh_result_text_error(ctx, "img_hash_rgb: argument 1 (rgb) must be a BLOB, "
+                         "not %s", images_type_name(
+                             sqlite3_value_type(argv[0])));
+    return;
+  }
+  if (sqlite3_value_type(argv[1]) != SQLITE_INTEGER ||
+      sqlite3_value_type(argv[2]) != SQLITE_INTEGER || w < 1 || h < 1) {
+    bh_result_text_error(ctx, "img_hash_rgb: arguments 2 (width) and 3 "
+                         "(height) must be integers of at least 1");
+    return;
+  }
+  if (w > limit || h > limit / w) {
+    bh_result_text_error(ctx, "img_hash_rgb: %lld x %lld pixels are more than "
+                         "the limit of %lld (max_pixels)", w, h, limit);
+    sqlite3_result_error_code(ctx, SQLITE_TOOBIG);
     return;
   }
   if (sqlite3_value_bytes(argv[0]) != w * h * 3) {

@@ -402,8 +402,8 @@ static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
   if (idx_num & BH_TOPK_INCOMPLETE)
     return bh_table_error(base->pVtab, TOPK_NAME ": wants a table, a column "
                           "and a query: " TOPK_NAME "('photos', 'code', ?) in "
-                          "FROM, or query = ? in WHERE, which a LEFT JOIN may "
-                          "keep from it");
+                          "FROM, or query = ? in WHERE, which an outer join "
+                          "may keep from it");
   int rc = topk_take(cursor, idx_str, argv);
   if (rc == SQLITE_OK) rc = topk_check_k(cursor);
   if (rc != SQLITE_OK) return rc;

@@ -4,7 +4,7 @@
 ** The arguments of the function are equalities on hidden columns.  A plan in
 ** which one of them exists but has no value yet is refused, so that SQLite
 ** looks for an order of the join in which it has; a plan without them, which a
-** LEFT JOIN may leave, is accepted only to fail in xFilter with a message.
+** outer join may leave, is accepted only to fail in xFilter with a message.
 **
 ** Rows come in (distance, rowid) order, so an ORDER BY that asks for this is
 ** consumed.  Bounds of the distance and rowids are taken where that cannot

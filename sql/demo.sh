@@ -13,7 +13,8 @@ set -e
 cd "$(dirname "$0")/.."
 folder=${1:-/usr/share/backgrounds/mate}
 case $folder in "~/"*) folder=$HOME/${folder#"~/"} ;; esac
-folder=$(cd "$folder" && pwd) || exit 1
+[ -d "$folder" ] || { echo "make demo: no folder '$folder'" >&2; exit 1; }
+folder=$(cd "$folder" && pwd)
 out=build/demo
 db=build/demo.db
 mkdir -p $out/edits $out/thumbs
@@ -92,6 +93,10 @@ each edit "SELECT id, path FROM photos WHERE $originals ORDER BY id LIMIT 30" \
 import "$(pwd)/$out/edits"
 
 total=$(sqlite3 $db 'SELECT count(*) FROM photos')
+if [ "$total" = 0 ]; then
+  echo "make demo: no JPEG, PNG, GIF or BMP in '$folder'" >&2
+  exit 1
+fi
 while :; do
   left=$(sql $db <sql/hash.sql)
   progress hashing $((total - left)) "$total"
@@ -103,5 +108,5 @@ each thumb "SELECT id, path FROM photos WHERE code IS NOT NULL" thumbnails
 
 sql $db <sql/demo.sql
 echo
-echo "build/demo.html shows all of them; the table is in $db:"
+echo "build/demo.html shows all that asked; the table is in $db:"
 echo "  sqlite3 $db -cmd '.load ./build/binhash'"

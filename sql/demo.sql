@@ -45,7 +45,8 @@ WHERE s.id <> q.id;
 .mode column
 .headers on
 .print
-.print The nearest pictures of a few (distance: of their 48-bit codes, Hamming):
+.print The nearest pictures of a few.  Distance is that of the 48-bit codes; of the
+.print 40 nearest by it, the order is that of the features (coarse to fine):
 .print
 SELECT CASE n WHEN 1 THEN query_name ELSE '' END AS picture, distance,
        name AS found
@@ -58,6 +59,12 @@ ORDER BY query, n;
 SELECT printf('%d of %d edited versions are among the 8 nearest of their '
               || 'original.', sum(hit), 4 * count(DISTINCT query))
 FROM answers WHERE n <= 8;
+SELECT printf('%d edited pictures asked nothing and are not counted: each has '
+              || 'the same code as' || char(10) || 'three others, so that it '
+              || 'says nothing of them (white drawings, mostly).', n)
+FROM (SELECT count(DISTINCT original) - (SELECT count(*) FROM asked) AS n
+      FROM shown WHERE id <> original)
+WHERE n > 0;
 
 .output build/demo.html
 SELECT '<!doctype html><meta charset="utf-8"><title>binhash</title><style>

@@ -85,6 +85,9 @@ static int run_arguments(int argc, char **argv, run_options *o) {
       i++;
     } else if (strcmp(argv[i], "--list") == 0) {
       o->list = 1;
+    } else if (strcmp(argv[i], "--help") == 0) {
+      run_usage(NULL, NULL);
+      exit(0);
     } else if (strncmp(argv[i], "--", 2) == 0) {
       return run_usage("unknown option ", argv[i]);
     } else if (!o->model) {

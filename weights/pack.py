@@ -36,12 +36,25 @@ def product(shape):
 # Shapes --------------------------------------------------------------------
 
 
+def integers(layer, member, default):
+    """A member that is a list of as many integers as its default."""
+    value = layer.get(member, default)
+    if not (isinstance(value, list) and len(value) == len(default) and
+            all(type(v) is int for v in value)):
+        raise PackError('layer %s: %s must be a list of %d integers, not %s' % (
+            layer['name'], member, len(default), json.dumps(value)))
+    return value
+
+
 def window(layer, shape):
     """Height and width that a convolution or a pooling leaves."""
-    kernel = layer['kernel_size']
-    stride = layer.get('stride', [1, 1])
-    pad = layer.get('pad', [0, 0, 0, 0])
-    dilation = layer.get('dilation', [1, 1])
+    kernel = integers(layer, 'kernel_size', [0, 0])
+    stride = integers(layer, 'stride', [1, 1])
+    pad = integers(layer, 'pad', [0, 0, 0, 0])
+    dilation = integers(layer, 'dilation', [1, 1])
+    if min(kernel + stride + dilation) < 1:
+        raise PackError('layer %s: kernel_size, stride and dilation must be at '
+                        'least 1' % layer['name'])
     ceil = (layer['type'] == 'Pooling' and
             layer.get('round_mode', 'CEIL') == 'CEIL')
     out = []
@@ -257,13 +270,20 @@ def main(args):
         return 2
     try:
         with open(args[0]) as f:
-            network = json.load(f)
+            try:
+                network = json.load(f)
+            except ValueError as e:
+                raise PackError('%s: %s' % (args[0], e))
         size = pack_files(args[2], network, args[1], int8)
     except (PackError, OSError, ValueError) as e:
         sys.stderr.write('pack.py: %s\n' % e)
         return 1
     except KeyError as e:
         sys.stderr.write('pack.py: %s lacks %s\n' % (args[0], e))
+        return 1
+    except (TypeError, AttributeError, IndexError) as e:
+        sys.stderr.write('pack.py: %s is not of the form that '
+                         'weights/README.md describes: %s\n' % (args[0], e))
         return 1
     print('%s: %d bytes' % (args[2], size))
     return 0
