@@ -46,7 +46,8 @@ bh_connection *bh_connection_new(sqlite3 *db) {
 
 void bh_connection_forget(bh_connection *c) {
   sqlite3_free(c->last.image);
-  sqlite3_free(c->last.result);
+  for (int i = 0; i < c->last.results; i++)
+    sqlite3_free(c->last.result[i].bytes);
   memset(&c->last, 0, sizeof(c->last));
 }
 

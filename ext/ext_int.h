@@ -48,15 +48,18 @@ typedef struct bh_connection {
   } config;
   sqlite3_int64 forward_passes;   /* images through a network so far */
   struct bh_scan_state *scanning; /* the search that is reading a table now */
-  /* The last thing computed from an image, so that a call that SQLite repeats
-  ** for every row costs a comparison of the image (design: images.c). */
+  /* The last image and what was computed from it, so that a call that SQLite
+  ** repeats for every row costs a comparison of the image (images.c). */
   struct {
-    const void *model;
-    int blob;            /* -1: the code */
     void *image;
     sqlite3_int64 image_bytes;
-    void *result;
-    sqlite3_int64 result_bytes;
+    int results;
+    struct bh_result {
+      const void *head;
+      int blob;            /* -1: the code */
+      void *bytes;
+      sqlite3_int64 n;
+    } result[4];
   } last;
 } bh_connection;
 

@@ -15,10 +15,10 @@
 ** The last image is remembered.  SQLite evaluates img_hash(readfile('x.jpg'))
 ** once for every row of ORDER BY hamming(code, img_hash(readfile('x.jpg'))),
 ** since readfile is not deterministic, and a forward pass for every row would
-** make the plain way to write a search the wrong one.  So a connection keeps
-** its last (model, layer, image) and the bytes that came out: a repeated call
-** costs a comparison of the image.  The image is compared whole: a hash of it
-** would be as slow and less certain.
+** make the plain way to write a search the wrong one.  So a connection keeps its
+** last image and the last few things that came of it (code, features, scores;
+** by one model or several), and a repeated call costs a comparison of the image.
+** That is compared whole: a hash of it would be as slow and less certain.
 **
 ** What decodes hostile bytes is not INNOCUOUS; all of it is DETERMINISTIC.
 */
@@ -123,36 +123,54 @@ static void images_fail(const images_call *call, const nn_error *err) {
 
 /* The last image ---------------------------------------------------------- */
 
-static int images_recall(const images_call *call, const void *image,
-                         sqlite3_int64 n) {
-  const bh_connection *c = call->connection;
-  if (c->last.model != call->head.head || c->last.blob != call->blob ||
-      c->last.image_bytes != n || memcmp(c->last.image, image, (size_t)n))
-    return 0;
-  sqlite3_result_blob64(call->context, c->last.result,
-                        (sqlite3_uint64)c->last.result_bytes, SQLITE_TRANSIENT);
-  return 1;
+static int images_is_last(const bh_connection *c, const void *image,
+                          sqlite3_int64 n) {
+  return c->last.image && c->last.image_bytes == n &&
+         memcmp(c->last.image, image, (size_t)n) == 0;
 }
 
-/* Keep a copy of both, if memory and the setting allow. */
-static void images_remember(const images_call *call, const void *image,
-                            sqlite3_int64 n, const void *result,
-                            sqlite3_int64 result_bytes) {
-  bh_connection *c = call->connection;
-  bh_connection_forget(c);
-  if (n + result_bytes > c->config.cache_bytes) return;
-  c->last.image = sqlite3_malloc64((sqlite3_uint64)n);
-  c->last.result = sqlite3_malloc64((sqlite3_uint64)result_bytes);
-  if (!c->last.image || !c->last.result) {
-    bh_connection_forget(c);
-    return;
+/* What the call wants of this image, if the connection remembers it. */
+static const struct bh_result *images_recall(const images_call *call,
+                                             const void *image,
+                                             sqlite3_int64 n) {
+  const bh_connection *c = call->connection;
+  for (int i = 0; i < c->last.results; i++) {
+    const struct bh_result *r = &c->last.result[i];
+    if (r->head == call->head.head && r->blob == call->blob)
+      return images_is_last(c, image, n) ? r : NULL;
   }
-  memcpy(c->last.image, image, (size_t)n);
-  memcpy(c->last.result, result, (size_t)result_bytes);
-  c->last.model = call->head.head;
-  c->last.blob = call->blob;
-  c->last.image_bytes = n;
-  c->last.result_bytes = result_bytes;
+  return NULL;
+}
+
+static void *images_copy(const void *bytes, sqlite3_int64 n) {
+  void *copy = sqlite3_malloc64((sqlite3_uint64)n + 1);
+  if (copy) memcpy(copy, bytes, (size_t)n);
+  return copy;
+}
+
+/* Keep copies, if memory and the setting allow. */
+static void images_remember(const images_call *call, const void *image,
+                            sqlite3_int64 n, const void *bytes,
+                            sqlite3_int64 bytes_n) {
+  bh_connection *c = call->connection;
+  int room = sizeof(c->last.result) / sizeof(c->last.result[0]);
+  sqlite3_int64 total = n + bytes_n;
+  for (int i = 0; i < c->last.results; i++) total += c->last.result[i].n;
+  if (c->last.results == room || total > c->config.cache_bytes ||
+      !images_is_last(c, image, n)) {
+    bh_connection_forget(c);
+    if (n + bytes_n > c->config.cache_bytes) return;
+    c->last.image = images_copy(image, n);
+    if (!c->last.image) return;
+    c->last.image_bytes = n;
+  }
+  struct bh_result *r = &c->last.result[c->last.results];
+  r->bytes = images_copy(bytes, bytes_n);
+  if (!r->bytes) return;
+  r->head = call->head.head;
+  r->blob = call->blob;
+  r->n = bytes_n;
+  c->last.results++;
 }
 
 /* From picture to result --------------------------------------------------- */
@@ -234,16 +252,40 @@ static const void *images_argument(const images_call *call,
   return NULL;
 }
 
-/* The result of the call for an encoded image, from memory or computed. */
-static void images_result(const images_call *call, sqlite3_value *value) {
-  void *out;
-  sqlite3_int64 n, bytes;
+/* What came of an image; owned is for sqlite3_free, NULL where the bytes are
+** the connection's memory. */
+typedef struct images_output {
+  const void *bytes;
+  sqlite3_int64 n;
+  void *owned;
+} images_output;
+
+/* From memory or computed; 0 when an error or NULL is the result. */
+static int images_obtain(const images_call *call, sqlite3_value *value,
+                         images_output *out) {
+  sqlite3_int64 n;
   const void *image = images_argument(call, value, &n);
-  if (!image || images_recall(call, image, n)) return;
-  if (!images_decode(call, image, n, &out, &bytes)) return;
-  images_remember(call, image, n, out, bytes);
-  sqlite3_result_blob64(call->context, out, (sqlite3_uint64)bytes,
-                        sqlite3_free);
+  out->owned = NULL;
+  if (!image) return 0;
+  const struct bh_result *known = images_recall(call, image, n);
+  if (known) {
+    out->bytes = known->bytes;
+    out->n = known->n;
+    return 1;
+  }
+  if (!images_decode(call, image, n, &out->owned, &out->n)) return 0;
+  out->bytes = out->owned;
+  images_remember(call, image, n, out->owned, out->n);
+  return 1;
+}
+
+/* The bytes as the result. */
+static void images_result(const images_call *call, sqlite3_value *value) {
+  images_output out;
+  if (images_obtain(call, value, &out)) {
+    sqlite3_result_blob64(call->context, out.bytes, (sqlite3_uint64)out.n,
+                          out.owned ? sqlite3_free : SQLITE_TRANSIENT);
+  }
 }
 
 static images_call images_begin(sqlite3_context *ctx, const char *function) {
@@ -300,18 +342,15 @@ static void images_layer(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
 
 static void images_label(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   images_call call = images_begin(ctx, "img_label");
-  void *scores;
-  sqlite3_int64 n, bytes;
+  images_output out;
   if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
   call.blob = call.head.head->classifier;
-  if (call.blob < 0) return;
-  const void *image = images_argument(&call, argv[0], &n);
-  if (!image || !images_decode(&call, image, n, &scores, &bytes)) return;
+  if (call.blob < 0 || !images_obtain(&call, argv[0], &out)) return;
   int best = 0;
-  const float *score = scores;
+  const float *score = out.bytes;
   for (int i = 1; i < call.head.head->classes; i++)
     if (score[i] > score[best]) best = i;
-  sqlite3_free(scores);
+  sqlite3_free(out.owned);
   if (call.head.head->class_names) {
     sqlite3_result_text(ctx, call.head.head->class_names[best], -1,
                         SQLITE_TRANSIENT);

@@ -60,7 +60,7 @@ SELECT 'topk', passes FROM passes;
 UPDATE mark SET n = (SELECT n FROM info);
 SELECT count(*) FROM photos p, binhash_topk('photos', 'code', img_hash(p.image), 1) t WHERE t.distance = 0;
 SELECT 'topk for each row', passes FROM passes;
--- Another picture in between, another model, another layer: computed again.
+-- Another picture in between, another model, another layer: computed, once each.
 UPDATE mark SET n = (SELECT n FROM info);
 SELECT count(img_hash(image)) FROM (SELECT image FROM photos WHERE id = 1 UNION ALL SELECT image FROM photos WHERE id = 2 UNION ALL SELECT image FROM photos WHERE id = 1);
 SELECT 'another picture', passes FROM passes;
@@ -72,3 +72,10 @@ SELECT 'another model', passes FROM passes;
 UPDATE mark SET n = (SELECT n FROM info);
 SELECT length(img_hash(image, 'tiny')), try_img_hash(x'00', 'tiny') IS NULL, img_error(image) IS NULL, length(img_hash(image, 'tiny')) FROM photos WHERE id = 5;
 SELECT 'errors', passes FROM passes;
+-- A label and features of one picture in every row.
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM photos WHERE img_label(readfile('tests/golden/pictures/420.jpg')) <> '';
+SELECT 'label', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(*) FROM photos WHERE length(img_features(readfile('tests/golden/pictures/420.jpg'))) = 1024;
+SELECT 'features', passes FROM passes;
