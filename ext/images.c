@@ -15,10 +15,11 @@
 ** The last image is remembered.  SQLite evaluates img_hash(readfile('x.jpg'))
 ** once for every row of ORDER BY hamming(code, img_hash(readfile('x.jpg'))),
 ** since readfile is not deterministic, and a forward pass for every row would
-** make the plain way to write a search the wrong one.  So a connection keeps its
-** last image and the last few things that came of it (code, features, scores;
-** by one model or several), and a repeated call costs a comparison of the image.
-** That is compared whole: a hash of it would be as slow and less certain.
+** make the plain way to write a search the wrong one.  So a connection keeps
+** its last image and the last few things that came of it (code, features,
+** scores; by one model or several), and a repeated call costs a comparison of
+** the image.  That is compared whole: a hash of it would be as slow and less
+** certain.
 **
 ** What decodes hostile bytes is not INNOCUOUS; all of it is DETERMINISTIC.
 */
