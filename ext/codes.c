@@ -25,9 +25,6 @@
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
-static const char *const codes_types[] = {"?",    "INTEGER", "REAL",
-                                          "TEXT", "BLOB",    "NULL"};
-
 /* The name of a type, with a blob's length: "BLOB of 6 bytes". */
 static char *codes_describe(sqlite3_value *value) {
   int type = sqlite3_value_type(value);
@@ -35,7 +32,7 @@ static char *codes_describe(sqlite3_value *value) {
     int n = sqlite3_value_bytes(value);
     return sqlite3_mprintf("BLOB of %d byte%s", n, n == 1 ? "" : "s");
   }
-  return sqlite3_mprintf("%s", codes_types[type]);
+  return sqlite3_mprintf("%s", bh_type_name(type));
 }
 
 static void codes_mismatch(sqlite3_context *context, const char *function,

@@ -68,6 +68,16 @@ void bh_result_text_error(sqlite3_context *context, const char *format, ...) {
   va_end(args);
 }
 
+void bh_result_message(sqlite3_context *context, const char *function, int rc,
+                       char *message) {
+  if (rc == SQLITE_NOMEM || !message) {
+    sqlite3_result_error_nomem(context);
+  } else {
+    errors_result(context, sqlite3_mprintf("%s: %s", function, message), rc);
+  }
+  sqlite3_free(message);
+}
+
 /* Make text, which the table then owns, its message. */
 static int errors_table(sqlite3_vtab *table, char *text, int code) {
   sqlite3_free(table->zErrMsg);

@@ -97,6 +97,19 @@ int bh_table_error(sqlite3_vtab *table, const char *format, ...);
 int bh_table_nn_error(sqlite3_vtab *table, const char *function,
                       const nn_error *err);
 
+/* "function: message" as the result of a function, with its code; message is
+** freed, and without one there was no memory for it. */
+void bh_result_message(sqlite3_context *context, const char *function, int rc,
+                       char *message);
+
+/* values.c ---------------------------------------------------------------- */
+
+/* "INTEGER", "REAL", "TEXT", "BLOB" or "NULL". */
+const char *bh_type_name(int type);
+/* A value that is not NULL as a C string: SQLITE_OK, SQLITE_NOMEM, or
+** SQLITE_MISMATCH where it has a NUL in it. */
+int bh_text(sqlite3_value *value, const char **out);
+
 /* codes.c, images.c, models.c, settings.c, topk.c: what each registers ----- */
 
 int bh_register_codes(bh_connection *connection);
@@ -184,7 +197,7 @@ typedef struct bh_head {
 int bh_models_find(bh_connection *connection, const char *name, bh_head *out,
                    char **error);
 /* The default model's name, NULL when built without one. */
-const char *bh_models_default(const bh_connection *connection);
+const char *bh_models_default(void);
 void bh_models_free(bh_models *models);
 /* The i-th model, copied; its name is "" past the last. */
 typedef struct bh_model_row {

@@ -41,15 +41,6 @@ typedef struct images_call {
   int quiet;              /* a picture that cannot be hashed gives NULL */
 } images_call;
 
-static const char *images_type_name(int type) {
-  switch (type) {
-    case SQLITE_INTEGER: return "INTEGER";
-    case SQLITE_FLOAT: return "REAL";
-    case SQLITE_TEXT: return "TEXT";
-    default: return "NULL";
-  }
-}
-
 /*
 ** Is the argument bytes of an image?  If not, *why is a sentence: static, and
 ** the same for img_hash and img_error.
@@ -61,7 +52,7 @@ static int images_is_blob(sqlite3_value *value, nn_error *why) {
   if (type == SQLITE_BLOB) return 1;
   sqlite3_snprintf(sizeof(why->text), why->text,
                    "argument 1 (image) must be a BLOB, not %s%s",
-                   images_type_name(type), type == SQLITE_TEXT
+                   bh_type_name(type), type == SQLITE_TEXT
                    ? "; readfile('...') gives the bytes of a file" : "");
   return 0;
 }
@@ -82,15 +73,13 @@ static const void *images_bytes(sqlite3_context *ctx, sqlite3_value *value,
 
 /* The text of an argument that is a name; NULL when the result is set. */
 static const char *images_name(const images_call *call, sqlite3_value *value) {
-  const char *name = (const char *)sqlite3_value_text(value);
-  if (!name) {
-    sqlite3_result_error_nomem(call->context);
-  } else if (strlen(name) != (size_t)sqlite3_value_bytes(value)) {
-    bh_result_text_error(call->context, "%s: a name has a NUL in it",
-                         call->function);
-    name = NULL;
-  }
-  return name;
+  const char *name;
+  int rc = bh_text(value, &name);
+  if (rc == SQLITE_OK) return name;
+  bh_result_message(call->context, call->function,
+                    rc == SQLITE_NOMEM ? rc : SQLITE_ERROR,
+                    sqlite3_mprintf("a name has a NUL in it"));
+  return NULL;
 }
 
 /* Find the model that argument i names, the default one where there is no such
@@ -106,12 +95,7 @@ static int images_model(images_call *call, int argc, sqlite3_value **argv,
   }
   int rc = bh_models_find(call->connection, name, &call->head, &error);
   if (rc == SQLITE_OK) return 1;
-  if (error) {
-    bh_result_text_error(call->context, "%s: %s", call->function, error);
-  } else {
-    sqlite3_result_error_nomem(call->context);
-  }
-  sqlite3_free(error);
+  bh_result_message(call->context, call->function, rc, error);
   return 0;
 }
 
@@ -375,7 +359,7 @@ static void images_hash_rgb(sqlite3_context *ctx, int argc,
   sqlite3_int64 limit = call.connection->config.max_pixels;
   if (sqlite3_value_type(argv[0]) != SQLITE_BLOB) {
     bh_result_text_error(ctx, "img_hash_rgb: argument 1 (rgb) must be a BLOB, "
-                         "not %s", images_type_name(
+                         "not %s", bh_type_name(
                              sqlite3_value_type(argv[0])));
     return;
   }

@@ -195,10 +195,9 @@ static int models_need_default(bh_connection *c, char **error) {
   return models_open(c, file, bytes, name, 1, error);
 }
 
-const char *bh_models_default(const bh_connection *c) {
+const char *bh_models_default(void) {
   sqlite3_int64 n;
   const char *name;
-  (void)c;
   bh_default_model(&n, &name);
   return name;
 }
@@ -214,7 +213,7 @@ static int models_is_changed(const models_file *file) {
 
 int bh_models_find(bh_connection *c, const char *name, bh_head *out,
                    char **error) {
-  const char *fallback = bh_models_default(c);
+  const char *fallback = bh_models_default();
   *error = NULL;
   if (!name && !fallback) {
     *error = sqlite3_mprintf("this build has no default model; load one with "
@@ -270,12 +269,11 @@ static int models_map(const char *path, models_file *file, char **error) {
   return SQLITE_OK;
 }
 
-/* The text of a value, NULL when it is none, or is not whole as a C string. */
-static const char *models_text(sqlite3_value *value) {
-  if (sqlite3_value_type(value) != SQLITE_TEXT) return NULL;
-  const char *text = (const char *)sqlite3_value_text(value);
-  if (!text || strlen(text) != (size_t)sqlite3_value_bytes(value)) return NULL;
-  return text;
+/* bh_text of what must be TEXT. */
+static int models_text(sqlite3_value *value, const char **out) {
+  *out = NULL;
+  return sqlite3_value_type(value) == SQLITE_TEXT ? bh_text(value, out)
+                                                  : SQLITE_MISMATCH;
 }
 
 static int models_load_value(bh_connection *c, const char *name,
@@ -284,10 +282,11 @@ static int models_load_value(bh_connection *c, const char *name,
   models_file *file = rc == SQLITE_OK ? models_file_new() : NULL;
   if (!file) return rc == SQLITE_OK ? SQLITE_NOMEM : rc;
   if (sqlite3_value_type(source) == SQLITE_TEXT) {
-    const char *path = models_text(source);
-    if (path) {
+    const char *path;
+    rc = models_text(source, &path);
+    if (rc == SQLITE_OK) {
       rc = models_map(path, file, error);
-    } else {
+    } else if (rc == SQLITE_MISMATCH) {
       *error = sqlite3_mprintf("argument 2 (model) is a path with a NUL in it");
       rc = SQLITE_ERROR;
     }
@@ -309,23 +308,17 @@ static int models_load_value(bh_connection *c, const char *name,
                      0, error);
 }
 
-static void models_result_error(sqlite3_context *ctx, const char *function,
-                                int rc, char *error) {
-  if (rc == SQLITE_NOMEM || !error) {
-    sqlite3_result_error_nomem(ctx);
-  } else {
-    bh_result_text_error(ctx, "%s: %s", function, error);
-    sqlite3_result_error_code(ctx, rc);
-  }
-  sqlite3_free(error);
-}
-
 static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   bh_connection *c = sqlite3_user_data(ctx);
-  const char *name = models_text(argv[0]);
+  const char *name;
+  int rc = models_text(argv[0], &name);
   int type = sqlite3_value_type(argv[1]);
   (void)argc;
-  if (!name || !*name || strlen(name) > MODELS_NAME_MAX) {
+  if (rc == SQLITE_NOMEM) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
+  if (rc != SQLITE_OK || !*name || strlen(name) > MODELS_NAME_MAX) {
     bh_result_text_error(ctx, "binhash_load: argument 1 (name) must be a text "
                          "of 1 to %d bytes, without NUL", MODELS_NAME_MAX);
     return;
@@ -336,9 +329,9 @@ static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
     return;
   }
   char *error = NULL;
-  int rc = models_load_value(c, name, argv[1], &error);
+  rc = models_load_value(c, name, argv[1], &error);
   if (rc != SQLITE_OK) {
-    models_result_error(ctx, "binhash_load", rc, error);
+    bh_result_message(ctx, "binhash_load", rc, error);
     return;
   }
   sqlite3_result_text(ctx, nn_model_sha256(models_lookup(c, name)->file->model),
@@ -348,10 +341,15 @@ static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
 static void models_unload(sqlite3_context *ctx, int argc,
                           sqlite3_value **argv) {
   bh_connection *c = sqlite3_user_data(ctx);
-  const char *name = models_text(argv[0]);
-  const char *fallback = bh_models_default(c);
+  const char *name;
+  const char *fallback = bh_models_default();
+  int rc = models_text(argv[0], &name);
   (void)argc;
-  if (!name) {
+  if (rc == SQLITE_NOMEM) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
+  if (rc != SQLITE_OK) {
     bh_result_text_error(ctx, "binhash_unload: argument 1 (name) must be a "
                          "text without NUL");
     return;

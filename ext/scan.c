@@ -79,7 +79,6 @@ static char *scan_row_name(const scan_state *state, int argc,
 
 static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
                              int argc, sqlite3_value **argv) {
-  static const char *const types[] = {"?", "INTEGER", "REAL", "TEXT", "BLOB"};
   int type = sqlite3_value_type(argv[1]);
   char *row = scan_row_name(state, argc, argv);
   if (!row || (type == SQLITE_BLOB && !state->target.integers &&
@@ -91,7 +90,7 @@ static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
                          state->target.bytes);
   else
     bh_result_text_error(context, "the code at %s is %s, the query is %s", row,
-                         types[type],
+                         bh_type_name(type),
                          state->target.integers ? "INTEGER" : "BLOB");
   sqlite3_free(row);
 }

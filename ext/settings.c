@@ -138,7 +138,7 @@ static void settings_info(sqlite3_context *ctx, int argc,
   sqlite3_str_appendchar(s, 1, ',');
   settings_json(s, "stb_image", nn_stb_image_version());
   sqlite3_str_appendchar(s, 1, ',');
-  settings_json(s, "default_model", bh_models_default(c));
+  settings_json(s, "default_model", bh_models_default());
   sqlite3_str_appendchar(s, 1, ',');
   settings_json(s, "sqlite", sqlite3_libversion());
   sqlite3_str_appendf(s, ",\"forward_passes\":%lld}", c->forward_passes);

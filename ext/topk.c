@@ -245,12 +245,11 @@ static int topk_name(topk_cursor *cursor, int column, const char *name,
   if (type != SQLITE_TEXT)
     return bh_table_error(cursor->base.pVtab,
                           TOPK_NAME ": argument %s must be TEXT", name);
-  *out = (const char *)sqlite3_value_text(value);
-  if (!*out) return SQLITE_NOMEM;
-  if (strlen(*out) != (size_t)sqlite3_value_bytes(value))
+  int rc = bh_text(value, out);
+  if (rc == SQLITE_MISMATCH)
     return bh_table_error(cursor->base.pVtab,
                           TOPK_NAME ": argument %s has a NUL in it", name);
-  return SQLITE_OK;
+  return rc;
 }
 
 static int topk_check_k(topk_cursor *cursor) {

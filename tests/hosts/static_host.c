@@ -11,44 +11,12 @@
 **     static_host
 */
 #include "../../ext/binhash.h"
+#include "../unit/sqlite_faults.h"
 #include "host.h"
 
-/* An allocator that fails -------------------------------------------------- */
-
-static sqlite3_mem_methods static_real;
-static int static_calls;    /* since the operation began */
-static int static_fail_at;  /* 0: never */
-static int static_fail_on;  /* also those after it */
-
-static int static_refuses(void) {
-  int n = ++static_calls;
-  return static_fail_at && (n == static_fail_at ||
-                            (static_fail_on && n > static_fail_at));
-}
-
-static void *static_malloc(int n) {
-  return static_refuses() ? NULL : static_real.xMalloc(n);
-}
-
-static void *static_realloc(void *p, int n) {
-  return static_refuses() ? NULL : static_real.xRealloc(p, n);
-}
-
-static void static_arm(int at, int on) {
-  static_calls = 0;
-  static_fail_at = at;
-  static_fail_on = on;
-}
-
-/* Before SQLite starts: our allocator around its own, and no lookaside, which
-** would serve small requests without it. */
+/* No lookaside, which would serve small requests without the allocator. */
 static void static_configure(void) {
-  sqlite3_mem_methods ours;
-  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &static_real);
-  ours = static_real;
-  ours.xMalloc = static_malloc;
-  ours.xRealloc = static_realloc;
-  sqlite3_config(SQLITE_CONFIG_MALLOC, &ours);
+  faults_configure();
   sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
   sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 1);
 }
@@ -118,14 +86,14 @@ static const char *static_run(const operation *o, int at, int on,
   static char wrong[400];
   sqlite3 *db = NULL;
   const char *why = NULL;
-  if (!o->setup) static_arm(at, on);
+  if (!o->setup) faults_arm(at, on);
   int rc = sqlite3_open(":memory:", &db);
   if (rc == SQLITE_OK && o->setup) {
     rc = sqlite3_exec(db, o->setup, NULL, NULL, NULL);
-    static_arm(at, on);
+    faults_arm(at, on);
   }
   if (rc == SQLITE_OK) rc = host_sql(db, o->sql, picture, n, out, room);
-  static_fail_at = 0;
+  faults_at = 0;
   if (rc != SQLITE_OK) why = "";
   if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_NOMEM &&
       rc != SQLITE_IOERR_NOMEM) {
@@ -145,7 +113,7 @@ static int static_faults(const operation *o, int on,
   sqlite3_int64 used = sqlite3_memory_used();
   for (; more && failures < 5; at++) {
     const char *why = static_run(o, at, on, picture, n, out, sizeof(out));
-    more = static_calls >= at;
+    more = faults_calls >= at;
     if (!why && strcmp(out, value) != 0) why = out;
     if (!more && why) why = "fails though no allocation did";
     if (sqlite3_memory_used() != used) why = "leaves memory behind";

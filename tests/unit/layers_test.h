@@ -44,7 +44,7 @@ static inline float *random_floats(builder *b, size_t n) {
 }
 
 static inline float *run_blob(const nn_model *model, nn_engine engine,
-                       const float *input, int batch, int blob) {
+                              const float *input, int batch, int blob) {
   int chw[3];
   nn_error err;
   size_t n = nn_model_blob_shape(model, blob, chw) * (size_t)batch;
@@ -60,7 +60,8 @@ static inline float *run_blob(const nn_model *model, nn_engine engine,
 }
 
 /* Every blob in memory of its own, layer by layer, nothing folded. */
-static inline float **oracle(const nn_model *model, const float *input, int batch) {
+static inline float **oracle(const nn_model *model, const float *input,
+                             int batch) {
   float **blobs = calloc((size_t)model->layer_count + 1, sizeof(*blobs));
   assert_non_null(blobs);
   size_t n = model->blobs[0].size * (size_t)batch;
@@ -115,8 +116,8 @@ typedef struct shape {
   int c, h, w;
 } shape;
 
-static inline int window_out(int side, int before, int after, int kernel, int stride,
-                      int dilation, int ceiling) {
+static inline int window_out(int side, int before, int after, int kernel,
+                             int stride, int dilation, int ceiling) {
   int room = side + before + after - (dilation * (kernel - 1) + 1);
   if (room < 0) return 0;
   int out = (ceiling ? (room + stride - 1) / stride : room / stride) + 1;
@@ -124,8 +125,8 @@ static inline int window_out(int side, int before, int after, int kernel, int st
   return out;
 }
 
-static inline shape add_convolution(builder *b, const char *name, const char *bottom,
-                             shape in) {
+static inline shape add_convolution(builder *b, const char *name,
+                                    const char *bottom, shape in) {
   int k[2], s[2], p[4], d[2], group = 1;
   shape out = {0, 0, 0};
   while (out.h < 1 || out.w < 1) {
@@ -170,8 +171,8 @@ static inline shape add_convolution(builder *b, const char *name, const char *bo
   return out;
 }
 
-static inline shape add_pooling(builder *b, const char *name, const char *bottom,
-                         shape in) {
+static inline shape add_pooling(builder *b, const char *name,
+                                const char *bottom, shape in) {
   const char *pool = builder_pick(b, 0, 1) ? "MAX" : "AVE";
   int k[2], s[2], p[4], ceiling = builder_pick(b, 0, 1);
   shape out = {in.c, 0, 0};
@@ -202,7 +203,7 @@ static inline shape add_pooling(builder *b, const char *name, const char *bottom
 }
 
 static inline shape add_inner_product(builder *b, const char *name,
-                               const char *bottom, shape in) {
+                                      const char *bottom, shape in) {
   shape out = {builder_pick(b, 1, 20), 1, 1};
   int weights[2] = {out.c, in.c * in.h * in.w};
   char tensor[64];
@@ -221,8 +222,8 @@ static inline shape add_inner_product(builder *b, const char *name,
   return out;
 }
 
-static inline shape add_batch_norm(builder *b, const char *name, const char *bottom,
-                            shape in) {
+static inline shape add_batch_norm(builder *b, const char *name,
+                                   const char *bottom, shape in) {
   char tensor[64], more[128] = "";
   snprintf(tensor, sizeof(tensor), "%s.m", name);
   builder_values(b, tensor, -1, 1, 1, &in.c);
@@ -244,7 +245,7 @@ static inline shape add_batch_norm(builder *b, const char *name, const char *bot
 }
 
 static inline shape add_simple(builder *b, const char *name, const char *bottom,
-                        shape in, nn_type type) {
+                               shape in, nn_type type) {
   static const float betas[] = {0.75f, 0.75f, 0.5f, 1};
   const char *word = type == NN_RELU      ? "ReLU"
                      : type == NN_SIGMOID ? "Sigmoid"
@@ -265,7 +266,7 @@ static inline shape add_simple(builder *b, const char *name, const char *bottom,
 }
 
 static inline shape add_layer(builder *b, nn_type type, const char *name,
-                       const char *bottom, shape in) {
+                              const char *bottom, shape in) {
   switch (type) {
     case NN_CONVOLUTION: return add_convolution(b, name, bottom, in);
     case NN_POOLING: return add_pooling(b, name, bottom, in);

@@ -18,23 +18,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-static sqlite3_mem_methods real_methods;
-static long fault_calls, fault_at = -1;
-static int fault_persists;
-
-static int fault_due(void) {
-  if (fault_at < 0) return 0;
-  long call = fault_calls++;
-  return call == fault_at || (fault_persists && call > fault_at);
-}
-
-static void *fault_malloc(int n) {
-  return fault_due() ? NULL : real_methods.xMalloc(n);
-}
-
-static void *fault_realloc(void *p, int n) {
-  return fault_due() ? NULL : real_methods.xRealloc(p, n);
-}
+#include "sqlite_faults.h"
 
 static const char *const setup =
     "CREATE TABLE p(id INTEGER PRIMARY KEY, code BLOB, album INT);"
@@ -111,17 +95,15 @@ static void fail_each_allocation(sqlite3 *db, const char *sql, int persists) {
   uint64_t expected, sum;
   int good = run_statement(db, sql, &expected);
   assert_true(good == SQLITE_DONE || good == SQLITE_ERROR);
-  long at = 0, injected;
+  int at = 0, injected;
   do {
-    fault_calls = 0;
-    fault_persists = persists;
-    fault_at = at++;
+    faults_arm(++at, persists);
     int rc = run_statement(db, sql, &sum);
-    injected = fault_calls > fault_at;
-    fault_at = -1;
+    injected = faults_calls >= at;
+    faults_arm(0, 0);
     if (rc != SQLITE_NOMEM && (rc != good || (rc == SQLITE_DONE &&
                                               sum != expected)))
-      fail_msg("%s: fault %ld gives %d: %s", sql, at - 1, rc,
+      fail_msg("%s: fault %d gives %d: %s", sql, at, rc,
                sqlite3_errmsg(db));
   } while (injected);
   assert_int_equal(run_statement(db, sql, &sum), good);
@@ -151,11 +133,6 @@ int main(void) {
       cmocka_unit_test(one_fault),
       cmocka_unit_test(no_memory_from_here),
   };
-  sqlite3_mem_methods methods;
-  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_methods);
-  methods = real_methods;
-  methods.xMalloc = fault_malloc;
-  methods.xRealloc = fault_realloc;
-  sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+  faults_configure();
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
