@@ -100,12 +100,11 @@ def layer_shapes(layer, bottoms):
     raise PackError('layer %s: unknown type %s' % (layer['name'], kind))
 
 
-def tensor_shapes(network):
-    """{tensor: (shape, whether it may be stored in 8 bits)}, in order."""
+def walk(network):
+    """(layer, shape of its output, shapes of its tensors), in order."""
     source = network['input']
     blobs = {source['name']: [source['channels'], source['height'],
                               source['width']]}
-    tensors = {}
     for layer in network['layers']:
         for bottom in layer['bottom']:
             if bottom not in blobs:
@@ -114,6 +113,13 @@ def tensor_shapes(network):
         shape, wants = layer_shapes(layer,
                                     [blobs[b] for b in layer['bottom']])
         blobs[layer['name']] = shape
+        yield layer, shape, wants
+
+
+def tensor_shapes(network):
+    """{tensor: (shape, whether it may be stored in 8 bits)}, in order."""
+    tensors = {}
+    for layer, _, wants in walk(network):
         for member, wanted in wants.items():
             name = layer.get(member)
             if name is None:
@@ -124,6 +130,17 @@ def tensor_shapes(network):
             tensors[name] = (wanted,
                              small and tensors.get(name, (0, True))[1])
     return tensors
+
+
+def cost(network):
+    """A line for the model's card."""
+    sums = sum(product(shape[1:]) * product(wants['weight'])
+               for layer, shape, wants in walk(network)
+               if layer['type'] in ('Convolution', 'InnerProduct'))
+    parameters = sum(product(shape)
+                     for shape, _ in tensor_shapes(network).values())
+    return '%d parameters, %.1f M multiply-adds an image' % (parameters,
+                                                             sums / 1e6)
 
 
 # Sources of values: .shape, and pieces(start, count) as array('f') -----------
@@ -285,7 +302,7 @@ def main(args):
         sys.stderr.write('pack.py: %s is not of the form that '
                          'weights/README.md describes: %s\n' % (args[0], e))
         return 1
-    print('%s: %d bytes' % (args[2], size))
+    print('%s: %d bytes, %s' % (args[2], size, cost(network)))
     return 0
 
 

@@ -248,7 +248,7 @@ def fold(block):
 
 
 def export(args):
-    from pack import pack
+    from pack import cost, pack
     net = Net(args.bits)
     net.load_state_dict(torch.load(os.path.join(
         args.out, 'cifar10-%d.pt' % args.bits))['ema'])
@@ -301,7 +301,8 @@ def export(args):
                    'classifier': 'prob',
                    'classes': ['airplane', 'automobile', 'bird', 'cat', 'deer',
                                'dog', 'frog', 'horse', 'ship', 'truck']}]}
-    pack(args.model, network, tensors, int8=True)
+    size = pack(args.model, network, tensors, int8=True)
+    print('%s: %d bytes, %s' % (args.model, size, cost(network)))
 
 
 def main():
