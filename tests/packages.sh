@@ -5,6 +5,7 @@
 # touches neither the network nor apt.
 set -e
 cd "$(dirname "$0")/.."
+mkdir -p build
 
 build="gcc libc6-dev binutils sqlite3 libsqlite3-dev libstb-dev libopenblas-dev"
 case $1 in
@@ -31,7 +32,6 @@ if [ -n "$missing" ]; then
   [ "$(id -u)" = 0 ] || sudo=sudo
   echo "installing:$missing"
   export DEBIAN_FRONTEND=noninteractive
-  mkdir -p build
   { $sudo apt-get update -qq &&
     $sudo apt-get install -y -qq --no-install-recommends $missing
   } >build/packages.log 2>&1 ||
