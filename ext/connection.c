@@ -44,13 +44,6 @@ bh_connection *bh_connection_new(sqlite3 *db) {
   return c;
 }
 
-void bh_connection_forget(bh_connection *c) {
-  sqlite3_free(c->last.image);
-  for (int i = 0; i < c->last.results; i++)
-    sqlite3_free(c->last.result[i].bytes);
-  memset(&c->last, 0, sizeof(c->last));
-}
-
 void bh_connection_unref(void *connection) {
   bh_connection *c = connection;
   if (--c->references > 0) return;

@@ -17,6 +17,7 @@
 
 #include "../nn/codes.h"
 #include "../nn/network.h"
+#include "../nn/pictures.h"
 #include "binhash.h"
 
 /* For what is rare, beside something that runs once a row. */
@@ -29,6 +30,9 @@
 /* connection.c ------------------------------------------------------------ */
 
 typedef struct bh_models bh_models;   /* models.c */
+
+/* Passes of the last image that are remembered: eight views by two models. */
+#define BH_LAST_PASSES 16
 
 /*
 ** What binhash knows of one connection.  Every function and module registered
@@ -48,26 +52,18 @@ typedef struct bh_connection {
   } config;
   sqlite3_int64 forward_passes;   /* images through a network so far */
   struct bh_scan_state *scanning; /* the search that is reading a table now */
-  /* The last image and what was computed from it, so that a call that SQLite
-  ** repeats for every row costs a comparison of the image (images.c). */
+  /* The last image and the passes that it went through, so that a call which
+  ** SQLite repeats for every row costs a comparison of it (forward.c). */
   struct {
     void *image;
-    sqlite3_int64 image_bytes;
-    int results;
-    struct bh_result {
-      const void *head;
-      int blob;            /* -1: the code */
-      void *bytes;
-      sqlite3_int64 n;
-    } result[4];
+    sqlite3_int64 bytes;
+    int count;
+    struct bh_pass *pass[BH_LAST_PASSES];
   } last;
 } bh_connection;
 
 bh_connection *bh_connection_new(sqlite3 *db);
 void bh_connection_unref(void *connection);   /* an xDestroy */
-/* Drop the remembered image. */
-void bh_connection_forget(bh_connection *connection);
-
 /* Is there a function of this name that takes so many arguments, ours or not?
 ** SQLITE_OK, or why that cannot be known now. */
 int bh_has_function(sqlite3 *db, const char *name, int arguments, int *has);
@@ -109,11 +105,53 @@ const char *bh_type_name(int type);
 /* A value that is not NULL as a C string: SQLITE_OK, SQLITE_NOMEM, or
 ** SQLITE_MISMATCH where it has a NUL in it. */
 int bh_text(sqlite3_value *value, const char **out);
+/*
+** The bytes of an argument that is an encoded image, never NULL for an empty
+** one.  NN_PICTURE for what is no BLOB, with a sentence that is the same for
+** every function; NN_NOMEM.
+*/
+nn_status bh_image(sqlite3_value *value, const void **bytes, sqlite3_int64 *n,
+                   nn_error *err);
 
-/* codes.c, images.c, models.c, settings.c, topk.c: what each registers ----- */
+/* forward.c --------------------------------------------------------------- */
+
+/* What to look at: a blob of a model, for a view (nn/pictures.h) of an image
+** as it is encoded. */
+typedef struct bh_look {
+  const nn_model *model;
+  int blob;
+  int view;
+  const void *image;
+  sqlite3_int64 bytes;
+} bh_look;
+
+/* The blob's values, valid until the next look, pass or change of settings of
+** the connection; owned is for sqlite3_free, which NULL is fine for. */
+typedef struct bh_output {
+  const float *values;
+  void *owned;
+} bh_output;
+
+/*
+** From memory or computed.  picture is the decoded image, or zeroed and then
+** decoded into if that is needed; the caller frees it in either case, after an
+** error too.
+*/
+nn_status bh_forward(bh_connection *connection, const bh_look *look,
+                     nn_picture *picture, bh_output *out, nn_error *err);
+/* The same for a picture of which no image is known. */
+nn_status bh_forward_picture(bh_connection *connection, const nn_model *model,
+                             int blob, const nn_picture *picture,
+                             bh_output *out, nn_error *err);
+/* Drop the remembered image. */
+void bh_connection_forget(bh_connection *connection);
+
+/* codes.c, images.c, labels.c ...: what each registers --------------------- */
 
 int bh_register_codes(bh_connection *connection);
 int bh_register_images(bh_connection *connection);
+int bh_register_labels(bh_connection *connection);
+int bh_register_hash_views(bh_connection *connection);
 int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
@@ -208,6 +246,59 @@ typedef struct bh_model_row {
 } bh_model_row;
 int bh_models_describe(bh_connection *connection, int i, bh_model_row *row,
                        char **error);
+
+/* image_table.c: table-valued functions of an image ------------------------ */
+
+#define BH_IMAGE_ARGUMENTS 3   /* at most: the image, and what else there is */
+
+/* What such a function is.  Its arguments are the columns from `first` on, the
+** image before all. */
+typedef struct bh_image_form {
+  const char *name, *schema;
+  int first, arguments;
+  int required;              /* of the arguments, the first */
+  const char *call, *where;  /* "wants CALL in FROM, or WHERE in WHERE" */
+  double cost;
+  sqlite3_int64 rows;
+} bh_image_form;
+
+typedef struct bh_image_table {
+  sqlite3_vtab base;
+  bh_connection *connection;
+  const bh_image_form *form;
+} bh_image_table;
+
+typedef struct bh_image_cursor {
+  sqlite3_vtab_cursor base;
+  sqlite3_value *arguments[BH_IMAGE_ARGUMENTS];   /* NULL: not given */
+  int at, count;                                  /* rows */
+} bh_image_cursor;
+
+/* Methods of the module, and xConnect but for the form. */
+int bh_image_table_connect(sqlite3 *db, bh_connection *connection,
+                           const bh_image_form *form, sqlite3_vtab **out);
+int bh_image_table_disconnect(sqlite3_vtab *table);
+int bh_image_table_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
+int bh_image_table_next(sqlite3_vtab_cursor *cursor);
+int bh_image_table_eof(sqlite3_vtab_cursor *cursor);
+int bh_image_table_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *rowid);
+
+/* The start of xFilter: takes the arguments.  *empty: one of them is NULL, and
+** there are no rows. */
+int bh_image_cursor_begin(bh_image_cursor *cursor, int idx_num,
+                          sqlite3_value **argv, int *empty);
+void bh_image_cursor_clear(bh_image_cursor *cursor);
+/* Each of these sets the table's message on error: the text of an argument that
+** is given; the head that one names, or the default; what it makes of the
+** image. */
+int bh_image_cursor_name(bh_image_cursor *cursor, int argument,
+                         const char **out);
+int bh_image_cursor_head(bh_image_cursor *cursor, int argument, bh_head *out);
+int bh_image_cursor_look(bh_image_cursor *cursor, bh_look *look,
+                         nn_picture *picture, bh_output *out);
+/* A hidden column as the result. */
+void bh_image_cursor_argument(const bh_image_cursor *cursor, int column,
+                              sqlite3_context *context);
 
 /* models_table.c ---------------------------------------------------------- */
 

@@ -7,19 +7,12 @@
 **     img_features(image [, model])        the layer before the latent layer
 **     img_layer(image, layer [, model])    any layer
 **     img_label(image [, model])           the most likely class
+**     img_quality(image)                   how much there is to recognise
 **     img_error(image), img_info(image)    why not; what it is
 **
-** All but the last two are one path: find the model, fetch the image, decode,
-** run, and hand over bytes.  NULL in (image or model) gives NULL out.
-**
-** The last image is remembered.  SQLite evaluates img_hash(readfile('x.jpg'))
-** once for every row of ORDER BY hamming(code, img_hash(readfile('x.jpg'))),
-** since readfile is not deterministic, and a forward pass for every row would
-** make the plain way to write a search the wrong one.  So a connection keeps
-** its last image and the last few things that came of it (code, features,
-** scores; by one model or several), and a repeated call costs a comparison of
-** the image.  That is compared whole: a hash of it would be as slow and less
-** certain.
+** All but the last three are one path: find the model, fetch the image, have
+** forward.c look at it, and hand over bytes.  NULL in (image or model) gives
+** NULL out.
 **
 ** What decodes hostile bytes is not INNOCUOUS; all of it is DETERMINISTIC.
 */
@@ -28,7 +21,6 @@
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
-#define IMAGES_CODE (-1)     /* as a blob number: the code, not a layer */
 #define IMAGES_CODE_BYTES 128   /* of 1024 bits, the widest latent layer */
 
 /* What one call wants. */
@@ -37,39 +29,8 @@ typedef struct images_call {
   sqlite3_context *context;
   bh_connection *connection;
   bh_head head;
-  int blob;               /* or IMAGES_CODE */
   int quiet;              /* a picture that cannot be hashed gives NULL */
 } images_call;
-
-/*
-** Is the argument bytes of an image?  If not, *why is a sentence: static, and
-** the same for img_hash and img_error.
-*/
-static int images_is_blob(sqlite3_value *value, nn_error *why) {
-  int type = sqlite3_value_type(value);
-  why->status = NN_PICTURE;
-  why->text[0] = 0;
-  if (type == SQLITE_BLOB) return 1;
-  sqlite3_snprintf(sizeof(why->text), why->text,
-                   "argument 1 (image) must be a BLOB, not %s%s",
-                   bh_type_name(type), type == SQLITE_TEXT
-                   ? "; readfile('...') gives the bytes of a file" : "");
-  return 0;
-}
-
-/*
-** The bytes of a BLOB, never NULL for an empty one; NULL, with the error set,
-** for a zeroblob that could not be made real.  Its length is asked for first:
-** such a value has lost it afterwards.
-*/
-static const void *images_bytes(sqlite3_context *ctx, sqlite3_value *value,
-                                sqlite3_int64 *n) {
-  *n = sqlite3_value_bytes(value);
-  if (*n == 0) return "";
-  const void *bytes = sqlite3_value_blob(value);
-  if (!bytes) sqlite3_result_error_nomem(ctx);
-  return bytes;
-}
 
 /* The text of an argument that is a name; NULL when the result is set. */
 static const char *images_name(const images_call *call, sqlite3_value *value) {
@@ -106,176 +67,52 @@ static void images_fail(const images_call *call, const nn_error *err) {
     bh_result_error(call->context, call->function, err);
 }
 
-/* The last image ---------------------------------------------------------- */
-
-static int images_is_last(const bh_connection *c, const void *image,
-                          sqlite3_int64 n) {
-  return c->last.image && c->last.image_bytes == n &&
-         memcmp(c->last.image, image, (size_t)n) == 0;
-}
-
-/* What the call wants of this image, if the connection remembers it. */
-static const struct bh_result *images_recall(const images_call *call,
-                                             const void *image,
-                                             sqlite3_int64 n) {
-  const bh_connection *c = call->connection;
-  for (int i = 0; i < c->last.results; i++) {
-    const struct bh_result *r = &c->last.result[i];
-    if (r->head == call->head.head && r->blob == call->blob)
-      return images_is_last(c, image, n) ? r : NULL;
-  }
-  return NULL;
-}
-
-static void *images_copy(const void *bytes, sqlite3_int64 n) {
-  void *copy = sqlite3_malloc64((sqlite3_uint64)n + 1);
-  if (copy) memcpy(copy, bytes, (size_t)n);
-  return copy;
-}
-
-/* Keep copies, if memory and the setting allow. */
-static void images_remember(const images_call *call, const void *image,
-                            sqlite3_int64 n, const void *bytes,
-                            sqlite3_int64 bytes_n) {
-  bh_connection *c = call->connection;
-  int room = sizeof(c->last.result) / sizeof(c->last.result[0]);
-  sqlite3_int64 total = n + bytes_n;
-  for (int i = 0; i < c->last.results; i++) total += c->last.result[i].n;
-  if (c->last.results == room || total > c->config.cache_bytes ||
-      !images_is_last(c, image, n)) {
-    bh_connection_forget(c);
-    if (n + bytes_n > c->config.cache_bytes) return;
-    c->last.image = images_copy(image, n);
-    if (!c->last.image) return;
-    c->last.image_bytes = n;
-  }
-  struct bh_result *r = &c->last.result[c->last.results];
-  r->bytes = images_copy(bytes, bytes_n);
-  if (!r->bytes) return;
-  r->head = call->head.head;
-  r->blob = call->blob;
-  r->n = bytes_n;
-  c->last.results++;
-}
-
 /* From picture to result --------------------------------------------------- */
 
-/* Run the network up to call->blob; out has room for the blob. */
-static nn_status images_forward(const images_call *call,
-                                const nn_picture *picture, float *out,
-                                nn_error *err) {
-  int chw[3];
-  const nn_model *model = call->head.model;
-  nn_model_input_shape(model, chw);
-  size_t n = (size_t)chw[0] * (size_t)chw[1] * (size_t)chw[2];
-  float *input = sqlite3_malloc64(n * sizeof(*input));
-  if (!input) {
-    err->status = NN_NOMEM;
-    return NN_NOMEM;
-  }
-  nn_status status = nn_prepare(&bh_memory, model, picture, input, err);
-  if (!status) {
-    status = nn_run(&bh_memory, model, NN_FAST, input, 1, call->blob, out, err);
-  }
-  sqlite3_free(input);
-  return status;
-}
-
-/* Compute what the call wants into *out, for sqlite3_free, and its size. */
-static nn_status images_compute(const images_call *call,
-                                const nn_picture *picture, void **out,
-                                sqlite3_int64 *bytes, nn_error *err) {
-  int chw[3];
-  nn_status status;
-  *bytes = IMAGES_CODE_BYTES;
-  if (call->blob != IMAGES_CODE) {
-    *bytes = (sqlite3_int64)(sizeof(float) * nn_model_blob_shape(
-        call->head.model, call->blob, chw));
-  }
-  *out = sqlite3_malloc64((sqlite3_uint64)*bytes);
-  if (!*out) {
-    err->status = NN_NOMEM;
-    return NN_NOMEM;
-  }
-  if (call->blob == IMAGES_CODE) {
-    *bytes = (call->head.head->bits + 7) / 8;
-    status = nn_hash(&bh_memory, call->head.model, call->head.head, picture,
-                     *out, err);
-  } else {
-    status = images_forward(call, picture, *out, err);
-  }
-  if (status) {
-    sqlite3_free(*out);
-  } else {
-    call->connection->forward_passes++;
-  }
-  return status;
-}
-
-/* Decode an image and compute; 0 when an error or NULL is the result. */
-static int images_decode(const images_call *call, const void *image,
-                         sqlite3_int64 n, void **out, sqlite3_int64 *bytes) {
+/* The values of a blob for an image; 0 when an error or NULL is the result. */
+static int images_look(const images_call *call, sqlite3_value *value, int blob,
+                       bh_output *out) {
   nn_error err;
   nn_picture picture;
-  nn_status status = nn_picture_decode(
-      &bh_memory, image, (size_t)n,
-      (uint64_t)call->connection->config.max_pixels, &picture, &err);
-  if (!status) {
-    status = images_compute(call, &picture, out, bytes, &err);
-    nn_picture_free(&bh_memory, &picture);
-  }
+  bh_look look = {.model = call->head.model, .blob = blob};
+  memset(&picture, 0, sizeof(picture));
+  nn_status status = bh_image(value, &look.image, &look.bytes, &err);
+  if (!status)
+    status = bh_forward(call->connection, &look, &picture, out, &err);
+  nn_picture_free(&bh_memory, &picture);
   if (status) images_fail(call, &err);
   return !status;
 }
 
-/* The bytes of the image argument; NULL when the result is set. */
-static const void *images_argument(const images_call *call,
-                                   sqlite3_value *value, sqlite3_int64 *n) {
-  nn_error err;
-  if (images_is_blob(value, &err)) return images_bytes(call->context, value, n);
-  images_fail(call, &err);
-  return NULL;
+/* The code of these logits as the result. */
+static void images_result_code(const images_call *call, const float *logits) {
+  uint8_t code[IMAGES_CODE_BYTES];
+  nn_code_from_logits(logits, call->head.head->bits, code);
+  sqlite3_result_blob(call->context, code, (call->head.head->bits + 7) / 8,
+                      SQLITE_TRANSIENT);
 }
 
-/* What came of an image; owned is for sqlite3_free, NULL where the bytes are
-** the connection's memory. */
-typedef struct images_output {
-  const void *bytes;
-  sqlite3_int64 n;
-  void *owned;
-} images_output;
-
-/* From memory or computed; 0 when an error or NULL is the result. */
-static int images_obtain(const images_call *call, sqlite3_value *value,
-                         images_output *out) {
-  sqlite3_int64 n;
-  const void *image = images_argument(call, value, &n);
-  out->owned = NULL;
-  if (!image) return 0;
-  const struct bh_result *known = images_recall(call, image, n);
-  if (known) {
-    out->bytes = known->bytes;
-    out->n = known->n;
-    return 1;
-  }
-  if (!images_decode(call, image, n, &out->owned, &out->n)) return 0;
-  out->bytes = out->owned;
-  images_remember(call, image, n, out->owned, out->n);
-  return 1;
+static void images_code(const images_call *call, sqlite3_value *value) {
+  bh_output out;
+  if (!images_look(call, value, call->head.head->latent, &out)) return;
+  images_result_code(call, out.values);
+  sqlite3_free(out.owned);
 }
 
-/* The bytes as the result. */
-static void images_result(const images_call *call, sqlite3_value *value) {
-  images_output out;
-  if (images_obtain(call, value, &out)) {
-    sqlite3_result_blob64(call->context, out.bytes, (sqlite3_uint64)out.n,
-                          out.owned ? sqlite3_free : SQLITE_TRANSIENT);
-  }
+/* The values of a blob as they are. */
+static void images_values(const images_call *call, sqlite3_value *value,
+                          int blob) {
+  int chw[3];
+  bh_output out;
+  if (!images_look(call, value, blob, &out)) return;
+  size_t n = nn_model_blob_shape(call->head.model, blob, chw);
+  sqlite3_result_blob64(call->context, out.values, n * sizeof(*out.values),
+                        SQLITE_TRANSIENT);
+  sqlite3_free(out.owned);
 }
 
 static images_call images_begin(sqlite3_context *ctx, const char *function) {
-  images_call call = {function, ctx, sqlite3_user_data(ctx),
-                      {NULL, NULL}, IMAGES_CODE, 0};
+  images_call call = {function, ctx, sqlite3_user_data(ctx), {NULL, NULL}, 0};
   return call;
 }
 
@@ -288,7 +125,7 @@ static int images_null(sqlite3_value *value) {
 static void images_hash(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   images_call call = images_begin(ctx, "img_hash");
   if (!images_null(argv[0]) && images_model(&call, argc, argv, 1))
-    images_result(&call, argv[0]);
+    images_code(&call, argv[0]);
 }
 
 static void images_try_hash(sqlite3_context *ctx, int argc,
@@ -298,15 +135,14 @@ static void images_try_hash(sqlite3_context *ctx, int argc,
   /* An unknown model is an error for NULL images too: in a bulk statement it
   ** must not depend on the rows. */
   if (images_model(&call, argc, argv, 1) && !images_null(argv[0]))
-    images_result(&call, argv[0]);
+    images_code(&call, argv[0]);
 }
 
 static void images_features(sqlite3_context *ctx, int argc,
                             sqlite3_value **argv) {
   images_call call = images_begin(ctx, "img_features");
-  if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
-  call.blob = call.head.head->features;
-  images_result(&call, argv[0]);
+  if (!images_null(argv[0]) && images_model(&call, argc, argv, 1))
+    images_values(&call, argv[0], call.head.head->features);
 }
 
 static void images_layer(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
@@ -316,25 +152,24 @@ static void images_layer(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
     return;
   const char *layer = images_name(&call, argv[1]);
   if (!layer) return;
-  call.blob = nn_model_blob(call.head.model, layer);
-  if (call.blob < 0) {
+  int blob = nn_model_blob(call.head.model, layer);
+  if (blob < 0) {
     bh_result_text_error(ctx, "img_layer: the model '%s' has no layer '%s'",
                          call.head.head->name, layer);
     return;
   }
-  images_result(&call, argv[0]);
+  images_values(&call, argv[0], blob);
 }
 
 static void images_label(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   images_call call = images_begin(ctx, "img_label");
-  images_output out;
+  bh_output out;
   if (images_null(argv[0]) || !images_model(&call, argc, argv, 1)) return;
-  call.blob = call.head.head->classifier;
-  if (call.blob < 0 || !images_obtain(&call, argv[0], &out)) return;
+  int blob = call.head.head->classifier;
+  if (blob < 0 || !images_look(&call, argv[0], blob, &out)) return;
   int best = 0;
-  const float *score = out.bytes;
   for (int i = 1; i < call.head.head->classes; i++)
-    if (score[i] > score[best]) best = i;
+    if (out.values[i] > out.values[best]) best = i;
   sqlite3_free(out.owned);
   if (call.head.head->class_names) {
     sqlite3_result_text(ctx, call.head.head->class_names[best], -1,
@@ -349,8 +184,7 @@ static void images_hash_rgb(sqlite3_context *ctx, int argc,
   images_call call = images_begin(ctx, "img_hash_rgb");
   nn_error err;
   nn_picture picture;
-  void *out;
-  sqlite3_int64 bytes;
+  bh_output out;
   if (images_null(argv[0]) || images_null(argv[1]) || images_null(argv[2]) ||
       !images_model(&call, argc, argv, 3))
     return;
@@ -381,32 +215,59 @@ static void images_hash_rgb(sqlite3_context *ctx, int argc,
                          sqlite3_value_bytes(argv[0]), w, h, w * h * 3);
     return;
   }
-  const void *rgb = images_bytes(ctx, argv[0], &bytes);
-  if (!rgb) return;
+  const void *rgb = sqlite3_value_blob(argv[0]);
+  if (!rgb) {
+    sqlite3_result_error_nomem(ctx);
+    return;
+  }
   nn_picture_borrow(rgb, (int)w, (int)h, &picture);
-  if (images_compute(&call, &picture, &out, &bytes, &err)) {
+  if (bh_forward_picture(call.connection, call.head.model,
+                         call.head.head->latent, &picture, &out, &err)) {
     images_fail(&call, &err);
+    return;
+  }
+  images_result_code(&call, out.values);
+  sqlite3_free(out.owned);
+}
+
+/* The pixels of an image argument, for nn_picture_free. */
+static nn_status images_decode(sqlite3_context *ctx, sqlite3_value *value,
+                               nn_picture *out, nn_error *err) {
+  bh_connection *c = sqlite3_user_data(ctx);
+  const void *image;
+  sqlite3_int64 n;
+  nn_status status = bh_image(value, &image, &n, err);
+  if (status) return status;
+  return nn_picture_decode(&bh_memory, image, (size_t)n,
+                           (uint64_t)c->config.max_pixels, out, err);
+}
+
+static void images_quality(sqlite3_context *ctx, int argc,
+                           sqlite3_value **argv) {
+  nn_error err;
+  nn_picture picture;
+  int quality;
+  (void)argc;
+  if (images_null(argv[0])) return;
+  nn_status status = images_decode(ctx, argv[0], &picture, &err);
+  if (!status) {
+    status = nn_quality(&bh_memory, &picture, &quality, &err);
+    nn_picture_free(&bh_memory, &picture);
+  }
+  if (status) {
+    bh_result_error(ctx, "img_quality", &err);
   } else {
-    sqlite3_result_blob64(ctx, out, (sqlite3_uint64)bytes, sqlite3_free);
+    sqlite3_result_int(ctx, quality);
   }
 }
 
 static void images_error(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
-  bh_connection *c = sqlite3_user_data(ctx);
   nn_error err;
   nn_picture picture;
-  sqlite3_int64 n;
   (void)argc;
-  if (images_is_blob(argv[0], &err)) {
-    const void *image = images_bytes(ctx, argv[0], &n);
-    if (!image) return;
-    if (!nn_picture_decode(&bh_memory, image, (size_t)n,
-                           (uint64_t)c->config.max_pixels, &picture, &err)) {
-      nn_picture_free(&bh_memory, &picture);
-      return;
-    }
-  }
-  if (err.status == NN_NOMEM) {
+  if (!images_decode(ctx, argv[0], &picture, &err)) {
+    nn_picture_free(&bh_memory, &picture);
+  } else if (err.status == NN_NOMEM) {
     sqlite3_result_error_nomem(ctx);
   } else {
     sqlite3_result_text(ctx, err.text, -1, SQLITE_TRANSIENT);
@@ -429,16 +290,12 @@ static void images_info_result(sqlite3_context *ctx,
 static void images_info(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   nn_error err;
   nn_picture_info info;
+  const void *image;
   sqlite3_int64 n;
   (void)argc;
   if (images_null(argv[0])) return;
-  if (!images_is_blob(argv[0], &err)) {
-    bh_result_error(ctx, "img_info", &err);
-    return;
-  }
-  const void *image = images_bytes(ctx, argv[0], &n);
-  if (!image) return;
-  if (nn_picture_read_info(image, (size_t)n, &info, &err)) {
+  if (bh_image(argv[0], &image, &n, &err) ||
+      nn_picture_read_info(image, (size_t)n, &info, &err)) {
     bh_result_error(ctx, "img_info", &err);
   } else {
     images_info_result(ctx, &info);
@@ -463,6 +320,7 @@ int bh_register_images(bh_connection *c) {
       {"img_layer", 3, images_layer},
       {"img_label", 1, images_label},
       {"img_label", 2, images_label},
+      {"img_quality", 1, images_quality},
       {"img_error", 1, images_error},
       {"img_info", 1, images_info},
   };

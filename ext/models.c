@@ -379,7 +379,8 @@ int bh_models_describe(bh_connection *c, int i, bh_model_row *row,
   if (!e) return SQLITE_OK;
   memcpy(row->name, e->name, sizeof(e->name));
   row->bits = e->head.head->bits;
-  row->kind = nn_model_kind(e->file->model) == NN_FLOAT32 ? "float32" : "";
+  row->kind = nn_model_kind(e->file->model) == NN_INTEGER ? "integer"
+                                                          : "float32";
   row->is_default = e->is_default;
   memcpy(row->sha256, nn_model_sha256(e->file->model), sizeof(row->sha256));
   return SQLITE_OK;

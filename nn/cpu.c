@@ -17,7 +17,22 @@
 
 #define CPU_KNOWN (1u << 31)   /* tells "nothing" from "not asked yet" */
 
+/* For builds that test what a lesser CPU would run. */
+#ifndef NN_CPU_MASK
+#define NN_CPU_MASK (~0u)
+#endif
+
 #if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+
+/* Some compilers' __builtin_cpu_supports does not know this one's name.  Its
+** registers are AVX2's, by which the system's part is answered. */
+static int cpu_has_avxvnni(void) {
+  unsigned a, b, c, d;
+  /* Leaf 7 itself says how many leaves lie under it. */
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
+         __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
 
 static unsigned cpu_ask(void) {
   unsigned mask = 0;
@@ -29,6 +44,12 @@ static unsigned cpu_ask(void) {
       __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512vpopcntdq"))
     mask |= NN_CPU_AVX512;
+  if (__builtin_cpu_supports("avx2") && cpu_has_avxvnni())
+    mask |= NN_CPU_AVXVNNI;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512vnni"))
+    mask |= NN_CPU_AVX512VNNI;
   return mask;
 }
 
@@ -43,7 +64,7 @@ unsigned nn_cpu_features(void) {
   static unsigned known;
   unsigned mask = __atomic_load_n(&known, __ATOMIC_RELAXED);
   if (!mask) {
-    mask = cpu_ask() | CPU_KNOWN;
+    mask = (cpu_ask() & NN_CPU_MASK) | CPU_KNOWN;
     __atomic_store_n(&known, mask, __ATOMIC_RELAXED);
   }
   return mask & ~CPU_KNOWN;

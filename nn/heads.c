@@ -45,6 +45,11 @@ static nn_status heads_preprocess(nn_model *model, const nn_json *json,
       (status = nn_field_floats(&fields, "scale", 3, p->scale)) != NN_OK) {
     return status;
   }
+  if (model->kind == NN_INTEGER &&
+      (nn_json_get(json, "mean") || nn_json_get(json, "scale"))) {
+    return nn_field_fail(&fields, "an integer network reads the pixels, and "
+                         "has neither mean nor scale");
+  }
   p->height = size[0];
   p->width = size[1];
   if (p->height < input->h || p->width < input->w) {

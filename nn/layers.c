@@ -205,10 +205,8 @@ static void layers_inner_product(const nn_step *s) {
 
 /* Pooling ----------------------------------------------------------------- */
 
-/* The window of output position `at` along one axis, clipped to the input;
-** returns how many positions the divisor of an average counts. */
-static int layers_window(const nn_layer *l, int axis, int side, int at,
-                         int *low, int *high) {
+int nn_pool_window(const nn_layer *l, int axis, int side, int at, int *low,
+                   int *high) {
   int64_t from = (int64_t)at * l->stride[axis] - l->pad[axis];
   int64_t to = from + l->kernel[axis];
   int64_t end = (int64_t)side + l->pad[axis + 2];
@@ -236,11 +234,11 @@ static void layers_pool_plane(const nn_layer *l, const nn_blob *in,
                               float *row, float *to) {
   for (int y = 0; y < top->h; y++, to += top->w) {
     int y0, y1, x0, x1;
-    int tall = layers_window(l, 0, in->h, y, &y0, &y1);
+    int tall = nn_pool_window(l, 0, in->h, y, &y0, &y1);
     layers_fold_rows(plane + (size_t)y0 * (size_t)in->w, y1 - y0, in->w,
                      l->average, row);
     for (int x = 0; x < top->w; x++) {
-      int wide = layers_window(l, 1, in->w, x, &x0, &x1);
+      int wide = nn_pool_window(l, 1, in->w, x, &x0, &x1);
       float value = row[x0];
       if (l->average) {
         for (int i = x0 + 1; i < x1; i++) value += row[i];
@@ -416,6 +414,7 @@ void nn_layer_fast(const nn_step *s) {
       for (size_t i = 0; i < n; i++) to[i] = 1 / (1 + expf(-x[i]));
       break;
     case NN_FLATTEN:
+    case NN_MIRROR_MEAN:   /* in integer networks alone */
       if (to != x) memcpy(to, x, n * sizeof(*to));
       break;
   }

@@ -14,9 +14,9 @@
 ** must cover the data from its first byte to its last without gap or overlap,
 ** which is safetensors' own rule and leaves no room for anything to hide.
 **
-** A model never moves a float32 tensor that is aligned: a file of 228 MB mapped
-** into memory is read by the kernels where it lies.  What the model does own
-** hangs in one list and is freed together.
+** A model never moves a float32 or int32 tensor that is aligned: a file of
+** 228 MB mapped into memory is read by the kernels where it lies.  What the
+** model does own hangs in one list and is freed together.
 */
 #include <pthread.h>
 #include <stdlib.h>
@@ -78,11 +78,11 @@ static size_t model_dtype(const char *text, nn_dtype *dtype) {
     nn_dtype dtype;
   } types[] = {
       {"F32", 4, NN_F32},        {"I8", 1, NN_I8},
-      {"BOOL", 1, NN_OTHER},     {"U8", 1, NN_OTHER},
+      {"I32", 4, NN_I32},        {"U8", 1, NN_U8},
+      {"BOOL", 1, NN_OTHER},     {"U32", 4, NN_OTHER},
       {"F8_E4M3", 1, NN_OTHER},  {"F8_E5M2", 1, NN_OTHER},
       {"I16", 2, NN_OTHER},      {"U16", 2, NN_OTHER},
       {"F16", 2, NN_OTHER},      {"BF16", 2, NN_OTHER},
-      {"I32", 4, NN_OTHER},      {"U32", 4, NN_OTHER},
       {"I64", 8, NN_OTHER},      {"U64", 8, NN_OTHER},
       {"F64", 8, NN_OTHER}};
   for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -316,7 +316,7 @@ nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
                           const float **out, nn_error *err) {
   *out = tensor->floats;
   if (*out) return NN_OK;
-  if (tensor->dtype == NN_OTHER) {
+  if (tensor->dtype != NN_F32 && tensor->dtype != NN_I8) {
     return model_bad(tensor, err, "a weight must be F32 or I8");
   }
   if (tensor->dtype == NN_F32 &&
@@ -332,11 +332,25 @@ nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
   return NN_OK;
 }
 
+nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
+                        const int32_t **out, nn_error *err) {
+  *out = tensor->ints;
+  if (*out) return NN_OK;
+  if ((uintptr_t)tensor->bytes % _Alignof(int32_t) == 0) {
+    *out = tensor->ints = (const int32_t *)(const void *)tensor->bytes;
+    return NN_OK;
+  }
+  int32_t *copy = nn_model_alloc(model, tensor->count, sizeof(int32_t));
+  if (!copy) return nn_fail(err, NN_NOMEM, "out of memory");
+  *out = tensor->ints = copy;
+  if (tensor->count) memcpy(copy, tensor->bytes, tensor->count * 4);
+  return NN_OK;
+}
+
 /* Questions --------------------------------------------------------------- */
 
 nn_kind nn_model_kind(const nn_model *model) {
-  (void)model;
-  return NN_FLOAT32;
+  return model->kind;
 }
 
 const char *nn_model_sha256(const nn_model *model) {

@@ -9,7 +9,8 @@
 ** are no cycles to look for.  A layer writes one blob, which has its name.
 **
 ** This file knows words: types, parameters, defaults.  shape.c knows what a
-** geometry leads to and which tensors fit it, plan.c where blobs lie in memory,
+** geometry leads to and which tensors fit it, quantised.c what the layers of an
+** integer network have instead of floats, plan.c where blobs lie in memory,
 ** heads.c the preprocessing and the heads.
 */
 #include <math.h>
@@ -17,7 +18,7 @@
 
 #include "nn_int.h"
 
-#define NETWORK_KEYS 10
+#define NETWORK_KEYS 16   /* members of a layer of one type */
 
 static const struct network_type {
   const char *name;
@@ -40,17 +41,25 @@ static const struct network_type {
      {"mean", "variance", "weight", "bias", "eps"}},
     {"Eltwise", NN_ELTWISE, 2, NN_BOTTOM_MAX, {"operation"}},
     {"Concat", NN_CONCAT, 1, NN_BOTTOM_MAX, {"axis"}},
-    {"Flatten", NN_FLATTEN, 1, 1, {NULL}}};
+    {"Flatten", NN_FLATTEN, 1, 1, {NULL}},
+    {"MirrorMean", NN_MIRROR_MEAN, 1, 1, {NULL}}};
 
 /* Parameters -------------------------------------------------------------- */
 
-static nn_status network_known(const nn_fields *fields,
+static nn_status network_known(const nn_model *model, const nn_fields *fields,
                                const struct network_type *type) {
   const char *keys[NETWORK_KEYS + 4] = {"name", "type", "bottom"};
-  int n = 3;
-  for (int i = 0; i < NETWORK_KEYS && type->keys[i]; i++) {
-    keys[n++] = type->keys[i];
+  const char *const *own = type->keys;
+  if (model->kind == NN_INTEGER) {
+    own = nn_quantised_keys(type->type);
+    if (!own) {
+      return nn_field_fail(fields, "%s has no form in integer networks",
+                           type->name);
+    }
+  } else if (type->type == NN_MIRROR_MEAN) {
+    return nn_field_fail(fields, "MirrorMean is for integer networks alone");
   }
+  for (int i = 0; i < NETWORK_KEYS && own[i]; i++) keys[3 + i] = own[i];
   return nn_field_known(fields, keys);
 }
 
@@ -116,12 +125,17 @@ static nn_status network_pooling(const nn_model *model,
   return nn_field_ints(fields, "pad", 4, 0, NN_SIDE_MAX, layer->pad);
 }
 
-static nn_status network_lrn(const nn_fields *fields, nn_layer *layer) {
+static nn_status network_lrn(const nn_model *model, const nn_fields *fields,
+                             nn_layer *layer) {
   nn_status status;
+  int integer = model->kind == NN_INTEGER;
   layer->k = 1;
-  if (!nn_json_get(fields->object, "local_size") ||
-      !nn_json_get(fields->object, "alpha") ||
-      !nn_json_get(fields->object, "beta")) {
+  if (integer && !nn_json_get(fields->object, "local_size")) {
+    return nn_field_fail(fields, "no local_size");
+  }
+  if (!integer && (!nn_json_get(fields->object, "local_size") ||
+                   !nn_json_get(fields->object, "alpha") ||
+                   !nn_json_get(fields->object, "beta"))) {
     return nn_field_fail(fields, "wants local_size, alpha and beta");
   }
   if ((status = nn_field_ints(fields, "local_size", 0, 1, NN_SIDE_MAX,
@@ -160,7 +174,7 @@ static nn_status network_parameters(const nn_model *model,
     case NN_POOLING:
       return network_pooling(model, fields, layer);
     case NN_LRN:
-      return network_lrn(fields, layer);
+      return network_lrn(model, fields, layer);
     case NN_BATCH_NORM:
       layer->eps = 1e-5f;
       status = nn_field_floats(fields, "eps", 0, &layer->eps);
@@ -176,6 +190,7 @@ static nn_status network_parameters(const nn_model *model,
     case NN_SIGMOID:
     case NN_SOFTMAX:
     case NN_FLATTEN:
+    case NN_MIRROR_MEAN:
       break;
   }
   return NN_OK;
@@ -250,12 +265,14 @@ static nn_status network_layer(nn_model *model, const nn_json *json,
   layer->top = model->layer_count + 1;
   top->name = layer->name;
   if ((status = network_type(&fields, layer, &type)) != NN_OK ||
-      (status = network_known(&fields, type)) != NN_OK ||
+      (status = network_known(model, &fields, type)) != NN_OK ||
       (status = network_bottoms(model, &fields, layer, type)) != NN_OK ||
       (status = network_parameters(model, &fields, layer, &num_output)) !=
           NN_OK ||
       (status = nn_layer_shape(model, layer, num_output, &fields)) != NN_OK ||
-      (status = nn_layer_tensors(model, layer, &fields)) != NN_OK) {
+      (status = model->kind == NN_INTEGER
+                    ? nn_quantised_layer(model, layer, &fields)
+                    : nn_layer_tensors(model, layer, &fields)) != NN_OK) {
     return status;
   }
   model->layer_count++;
@@ -264,8 +281,8 @@ static nn_status network_layer(nn_model *model, const nn_json *json,
 
 static nn_status network_input(nn_model *model, const nn_json *json,
                                nn_error *err) {
-  static const char *const keys[] = {"name", "channels", "height", "width",
-                                     NULL};
+  static const char *const keys[] = {"name",  "channels",   "height",
+                                     "width", "zero_point", NULL};
   nn_fields fields;
   const char *name = NULL;
   nn_blob *blob = &model->blobs[0];
@@ -286,13 +303,14 @@ static nn_status network_input(nn_model *model, const nn_json *json,
   }
   blob->name = nn_model_string(model, name);
   if (!blob->name) return nn_fail(err, NN_NOMEM, "out of memory");
-  blob->size = nn_mul(nn_mul((size_t)blob->c, (size_t)blob->h),
-                      (size_t)blob->w);
+  blob->size = blob->slots = nn_mul(
+      nn_mul((size_t)blob->c, (size_t)blob->h), (size_t)blob->w);
   if (blob->size > NN_ALLOC_MAX / sizeof(float)) {
     return nn_field_fail(&fields, "%d x %d x %d is too large", blob->c,
                          blob->h, blob->w);
   }
-  return NN_OK;
+  if (!nn_json_get(json, "zero_point")) return NN_OK;
+  return nn_quantised_input(model, &fields);
 }
 
 static nn_status network_build(nn_model *model, const nn_json *root,
@@ -303,6 +321,7 @@ static nn_status network_build(nn_model *model, const nn_json *root,
     return nn_fail(err, NN_MODEL, "a network has 1 to %d layers",
                    NN_LAYER_MAX);
   }
+  model->mirror = -1;
   model->layers = nn_model_alloc(model, layers->length, sizeof(nn_layer));
   model->blobs = nn_model_alloc(model, layers->length + 1, sizeof(nn_blob));
   if (!model->layers || !model->blobs) {

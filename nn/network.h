@@ -124,7 +124,10 @@ nn_status nn_resize(const nn_memory *mem, const nn_picture *src, int x, int y,
 
 typedef struct nn_model nn_model;
 
-typedef enum nn_kind { NN_FLOAT32 } nn_kind;
+typedef enum nn_kind {
+  NN_FLOAT32,   /* the same code on the same machine and build */
+  NN_INTEGER    /* the same code everywhere (weights/README.md) */
+} nn_kind;
 
 /*
 ** A head is what a name in SQL stands for: the layers of one network that give
@@ -169,7 +172,8 @@ int nn_model_last_blob(const nn_model *model);
 
 /*
 ** What the model's metadata says to do with a picture before the first layer:
-** crop, resize, order of channels, mean and scale.  dst gets C*H*W floats.
+** crop, resize, order of channels, mean and scale.  dst gets C*H*W floats; for
+** an integer network these are the pixels, 0 to 255.
 */
 nn_status nn_prepare(const nn_memory *mem, const nn_model *model,
                      const nn_picture *picture, float *dst, nn_error *err);
@@ -177,8 +181,9 @@ nn_status nn_prepare(const nn_memory *mem, const nn_model *model,
 /* The forward pass -------------------------------------------------------- */
 
 typedef enum nn_engine {
-  NN_FAST,       /* OpenBLAS sgemm and our kernels */
-  NN_REFERENCE   /* one plain loop nest a layer, double sums; slow, no BLAS */
+  NN_FAST,       /* float32: OpenBLAS sgemm; integer: our kernels, no BLAS */
+  NN_REFERENCE,  /* one plain loop nest a layer, double sums; slow, no BLAS */
+  NN_BLAS        /* integer networks by OpenBLAS on floats; else as NN_FAST */
 } nn_engine;
 
 /*
@@ -189,6 +194,16 @@ typedef enum nn_engine {
 nn_status nn_run(const nn_memory *mem, const nn_model *model, nn_engine engine,
                  const float *input, int batch, int blob, float *out,
                  nn_error *err);
+
+/*
+** The same for several blobs at once, in one pass over what they depend on:
+** out[i] gets batch * shape(blobs[i]) floats.  count is 1 to 64; a blob may be
+** named twice.
+*/
+nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
+                       nn_engine engine, const float *input, int batch,
+                       const int *blobs, int count, float *const *out,
+                       nn_error *err);
 
 /* prepare, run and threshold: the code of a picture, (bits+7)/8 bytes. */
 nn_status nn_hash(const nn_memory *mem, const nn_model *model,

@@ -34,7 +34,9 @@ size_t nn_mul(size_t a, size_t b);
 enum {
   NN_CPU_POPCNT = 1 << 0,
   NN_CPU_AVX2 = 1 << 1,        /* with the system's support for ymm */
-  NN_CPU_AVX512 = 1 << 2       /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
+  NN_CPU_AVX512 = 1 << 2,      /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
+  NN_CPU_AVXVNNI = 1 << 3,     /* VPDPBUSD in VEX form, with ymm */
+  NN_CPU_AVX512VNNI = 1 << 4   /* F, BW, VL, VNNI, and zmm */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -128,7 +130,7 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
-typedef enum nn_dtype { NN_F32, NN_I8, NN_OTHER } nn_dtype;
+typedef enum nn_dtype { NN_F32, NN_I8, NN_U8, NN_I32, NN_OTHER } nn_dtype;
 
 typedef struct nn_tensor {
   char *name;
@@ -139,6 +141,7 @@ typedef struct nn_tensor {
   size_t begin, end;      /* bytes, from the start of the data */
   const uint8_t *bytes;   /* NULL until the offsets are checked */
   const float *floats;    /* NULL until some layer wanted them */
+  const int32_t *ints;    /* likewise */
 } nn_tensor;
 
 typedef enum nn_type {
@@ -152,19 +155,55 @@ typedef enum nn_type {
   NN_BATCH_NORM,
   NN_ELTWISE,
   NN_CONCAT,
-  NN_FLATTEN
+  NN_FLATTEN,
+  NN_MIRROR_MEAN
 } nn_type;
+
+/*
+** What the integers of a blob stand for: value = (q - zero) * scale.  Bytes lie
+** as NHWC, each position's channels filled up to a multiple of 4; sums are
+** int32, NHWC without filling.
+*/
+typedef struct nn_quant {
+  int sums;               /* 32-bit integers, zero 0, a scale per channel */
+  int max;                /* bytes: the largest q */
+  float scale;            /* bytes */
+  const uint8_t *zero;    /* bytes: of channel c, zero[c / span] */
+  size_t span;
+  const float *scales;    /* sums: of channel c, scales[c * scales_step] */
+  int scales_step;        /* 1, or 0 where there is one for all */
+} nn_quant;
 
 /* Blob 0 is the input, blob i + 1 what layer i writes. */
 typedef struct nn_blob {
   const char *name;
   int c, h, w;
-  size_t size;       /* c * h * w, floats of one image */
+  size_t size;       /* c * h * w, values of one image */
+  size_t slots;      /* its memory in pieces of 4 bytes; size of floats */
   int readers;       /* layers that read it, one that reads twice counts 2 */
   int last_reader;   /* index of the last of them, -1 */
   int batched;       /* kept for all images of a batch at once */
-  size_t offset;     /* floats: batched, times the batch; else of one image */
+  size_t offset;     /* slots: batched, times the batch; else of one image */
+  nn_quant quant;    /* in integer networks */
 } nn_blob;
+
+/* What a layer of an integer network has beside its geometry; an inner product
+** is a convolution whose kernel is the whole plane. */
+typedef struct nn_whole {
+  const int8_t *weight;         /* as in the file, [O][C / group][kh][kw] */
+  const int32_t *bias;          /* as in the file; NULL: zeros */
+  const int32_t *multiplier, *shift;   /* of each channel */
+  int32_t *folded;              /* bias - sum of weight * zero point */
+  int8_t *packed;               /* packed.c: weights as the kernels want them */
+  uint8_t *outside;             /* packed.c: a position outside of the image */
+  int *factor;                  /* eltwise, concat: of each bottom */
+  int32_t *constant;            /* eltwise, concat: bytes.c */
+  int right;                    /* shift that is a number: bits */
+  int sum_shift;                /* LRN */
+  const int32_t *table;         /* LRN, softmax */
+  int entries;                  /* of it */
+  const uint8_t *lookup;        /* sigmoid: 256 bytes */
+} nn_whole;
 
 /* Pairs are [height, width]; pad is top, left, bottom, right. */
 typedef struct nn_layer {
@@ -187,7 +226,8 @@ typedef struct nn_layer {
   float *folded_weight, *folded_bias;   /* with the norm that follows */
   int norm;               /* that batch norm's layer, -1 */
   int relu;               /* the ReLU done in the same pass, -1 */
-  int absorbed;           /* done by the layer before in the fast engine */
+  int absorbed;           /* one that the layer before can do (plan.c) */
+  nn_whole whole;         /* in integer networks */
 } nn_layer;
 
 typedef struct nn_preprocess {
@@ -211,10 +251,13 @@ struct nn_model {
   nn_preprocess preprocess;
   nn_head *heads;
   int head_count;
+  nn_kind kind;
+  int mirror;                 /* the layer that is a MirrorMean, -1 */
+  const struct nn_int_form *form;   /* kernels of an integer network */
   int first_batched;          /* layers before run image by image (plan.c) */
-  size_t arena;               /* floats of the blobs of one image at a time */
-  size_t batch_arena;         /* floats of the others, for each image */
-  size_t scratch;             /* floats of one layer's private memory */
+  size_t arena;               /* slots of the blobs of one image at a time */
+  size_t batch_arena;         /* slots of the others, for each image */
+  size_t scratch;             /* slots of one layer's private memory */
 };
 
 /* Zeroed memory that lives as long as the model, NULL if there is none. */
@@ -225,6 +268,9 @@ nn_tensor *nn_model_tensor(const nn_model *model, const char *name);
 /* Its values as float32: where they lie, or widened into the model's memory. */
 nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
                           const float **out, nn_error *err);
+/* The values of an I32 tensor, where they lie or copied. */
+nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
+                        const int32_t **out, nn_error *err);
 
 /* network.c: the description, from the header's text, into layers and blobs. */
 nn_status nn_network_read(nn_model *model, const char *text, size_t n,
@@ -238,6 +284,18 @@ nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
                          int num_output, const nn_fields *fields);
 nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
                            const nn_fields *fields);
+/* The tensor that member `key` names, which must have the shape; a side of -1
+** may be anything.  NULL for a member that is absent and need not be there. */
+nn_status nn_layer_tensor(const nn_model *model, const nn_fields *fields,
+                          const char *key, int required, int rank,
+                          const int64_t *shape, nn_tensor **out);
+/* quantised.c: what integer networks have beside shapes, checked. */
+nn_status nn_quantised_input(nn_model *model, const nn_fields *fields);
+nn_status nn_quantised_layer(nn_model *model, nn_layer *layer,
+                             const nn_fields *fields);
+/* The members beside name, type and bottom that a type may have in an integer
+** network, up to a NULL; NULL for a type that has no integer form. */
+const char *const *nn_quantised_keys(nn_type type);
 /* plan.c: folds, lifetimes and the arena. */
 nn_status nn_plan(nn_model *model, nn_error *err);
 
@@ -273,6 +331,99 @@ void nn_layer_fast(const nn_step *step);
 void nn_layer_reference(const nn_step *step);
 /* Floats of private memory that the fast form of a layer wants. */
 size_t nn_layer_scratch(const nn_layer *layer, const nn_blob *blobs);
+/* The window of a pooling's output position `at` along an axis, clipped to the
+** input; returns how many positions the divisor of an average counts. */
+int nn_pool_window(const nn_layer *layer, int axis, int side, int at, int *low,
+                   int *high);
+
+/* integer.c: kernels of integer networks ---------------------------------- */
+
+/* Output channels that one kernel call works on: the packed weights of a layer
+** come in blocks of so many. */
+#define NN_INT_BLOCK 16
+
+/*
+** One set of kernels, all of which add the same integers.
+**
+** sums and wide: out[r * NN_INT_BLOCK + o] is the sum over taps t and channels
+** c < 4 * quads of in[t * rows + r][c] * weight[((t * quads + c / 4) *
+** NN_INT_BLOCK + o) * 4 + c % 4], for 1 <= rows <= the form's rows.  in[]
+** points at 4 * quads readable bytes each, of any alignment; the weights are
+** 64-byte aligned.  No sum leaves int32, whatever its order
+** (weights/README.md).  sums wants bytes up to 127, wide takes up to 255.
+**
+** bytes: out[i] = clamp(zero + (((acc[i] + bias[i]) * m[i] + 2^(s[i]-1)) >>
+** s[i]), max) for n channels, 0 <= m, 1 <= s <= 62, acc + bias within int32.
+*/
+typedef struct nn_int_form {
+  const char *name;
+  int rows;
+  void (*sums)(int rows, int taps, int quads, const uint8_t *const *in,
+               const int8_t *weight, int32_t *out);
+  void (*wide)(int rows, int taps, int quads, const uint8_t *const *in,
+               const int8_t *weight, int32_t *out);
+  void (*bytes)(int n, const int32_t *acc, const int32_t *bias,
+                const int32_t *m, const int32_t *s, int zero, int max,
+                uint8_t *out);
+} nn_int_form;
+
+/* The i-th set that this CPU can run, NULL after the last.  0 is the plain
+** reference, the last is the fastest. */
+const nn_int_form *nn_int_kernels(int i);
+/* The same for a CPU with these features, by which tests see every choice. */
+const nn_int_form *nn_int_kernels_for(unsigned cpu, int i);
+
+/* values.c, bytes.c, packed.c, crosscheck.c, naive.c: integer networks ---- */
+
+/* One layer over n images.  What in and out point at is bytes or sums, as the
+** blobs say. */
+typedef struct nn_int_step {
+  const nn_layer *layer;
+  const nn_blob *blobs;
+  int n;
+  const void *in[NN_BOTTOM_MAX];
+  void *out;                    /* may be the in[] that is in place */
+  int mirrored;                 /* MirrorMean: out has the picture's, in the
+                                ** mirror image's values */
+  void *scratch;
+  const nn_int_form *form;
+  const nn_blas *blas;          /* NULL but in the cross-check */
+} nn_int_step;
+
+/* Bytes from one position of a blob of bytes to the next. */
+static inline size_t nn_int_stride(const nn_blob *blob) {
+  return ((size_t)blob->c + 3) / 4 * 4;
+}
+
+static inline int nn_int_zero(const nn_blob *blob, size_t channel) {
+  const nn_quant *q = &blob->quant;
+  if (q->sums) return 0;
+  return q->zero[channel < q->span ? 0 : channel / q->span];
+}
+
+/* values.c: pixels of one image (NCHW, 0 to 255) into a blob of bytes, mirrored
+** left to right or not; and n images of a blob as numbers, NCHW. */
+void nn_int_pixels(const nn_blob *input, const float *from, int mirrored,
+                   uint8_t *to);
+void nn_int_values(const nn_blob *blob, int n, const void *from, float *to);
+
+/* bytes.c: every layer, fast; the slots of private memory that it wants; and
+** what it keeps in the model while that is open. */
+void nn_int_fast(const nn_int_step *step);
+size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs);
+nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* packed.c: convolutions and inner products through the kernels. */
+void nn_packed_run(const nn_int_step *step);
+size_t nn_packed_scratch(const nn_layer *layer);
+nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* crosscheck.c: the same by sgemm on floats that are whole numbers. */
+size_t nn_crosscheck_scratch(void);
+void nn_crosscheck_run(const nn_int_step *step);
+
+/* naive.c: every layer as weights/README.md defines it. */
+void nn_int_reference(const nn_int_step *step);
 
 /* hamming.c --------------------------------------------------------------- */
 

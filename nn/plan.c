@@ -3,25 +3,28 @@
 ** the one before, and where each blob lies in the one piece of memory that a
 ** forward pass takes.
 **
-** Folding.  A batch norm that alone reads a convolution or inner product is
-** arithmetic on its weights, and a ReLU after them costs nothing when it is
-** done while the bias is added.  Both stay layers of their own: the reference
-** engine runs them as such, and whoever asks for the convolution's own blob
-** gets it unfolded (run.c decides by what was asked for), which is why the
-** weights of the file are kept beside the folded ones.
+** Folding.  In a float32 network a batch norm that alone reads a convolution or
+** inner product is arithmetic on its weights, and a ReLU after them costs
+** nothing when it is done while the bias is added.  Both stay layers of their
+** own: the reference engine runs them as such, and whoever asks for the
+** convolution's own blob gets it unfolded (run.c decides by what was asked
+** for), which is why the weights of the file are kept beside the folded ones.
 **
 ** Lifetimes.  Every blob is planned as if every layer ran, in order: it lives
 ** from the layer that writes it to the last that reads it.  Layers that work
 ** element by element take over the memory of a bottom that nobody reads later.
 ** Then each buffer goes to the lowest offset that no living buffer overlaps.
 ** Running fewer layers (only the ancestors of what was asked for) can only
-** leave memory unused, and what was asked for never lies here: the last layer
-** writes straight to the caller.  A blob that nobody reads needs no place.
+** leave memory unused.  What was asked for of a float32 network never lies
+** here: its layer writes straight to the caller, and a blob that nobody reads
+** needs no place.  An integer network's blobs all have one, for the caller gets
+** floats, and so has the input, as bytes.
 **
 ** Batches.  Up to the first inner product a batch runs image by image: a
 ** convolution gains nothing from more of them, and one image's blobs stay in
 ** the cache and need memory once.  From there on a layer takes the whole batch,
-** which reads its weights once.  So there are two arenas.  Buffers that die in
+** which reads its weights once.  (A MirrorMean ends the first part too: what is
+** before it runs twice.)  So there are two arenas.  Buffers that die in
 ** the first part lie in one for a single image; the others lie in one whose
 ** offsets a batch of n multiplies by n, which keeps them as disjoint as they
 ** were.
@@ -31,7 +34,7 @@
 
 #include "nn_int.h"
 
-/* Buffers begin on cache lines: 16 floats. */
+/* Buffers begin on cache lines: 16 slots of 4 bytes. */
 #define PLAN_ALIGN 16
 
 typedef struct plan_buffer {
@@ -144,13 +147,18 @@ static nn_status plan_absorb(nn_model *model, nn_error *err) {
 ** caller's and never written. */
 static int plan_in_place(const nn_model *model, int i) {
   const nn_layer *layer = &model->layers[i];
+  const nn_blob *in = &model->blobs[layer->bottom[0]];
   switch (layer->type) {
-    case NN_RELU:
     case NN_SIGMOID:
+      if (in->quant.sums) return -1;   /* four bytes become one */
+      break;
+    case NN_FLATTEN:   /* from NHWC to CHW, unless that is the same */
+      if (model->kind == NN_INTEGER && in->h * in->w > 1) return -1;
+      break;
+    case NN_RELU:
     case NN_SOFTMAX:
     case NN_BATCH_NORM:
     case NN_ELTWISE:
-    case NN_FLATTEN:
       break;
     default:
       return -1;
@@ -181,10 +189,28 @@ static void plan_place(plan_buffer *buffers, int k, int *order, int placed) {
   order[at] = k;
 }
 
-/* Buffers from blobs: of_blob[b] is the buffer of blob b, -1 for none. */
+static size_t plan_size(const nn_blob *blob) {
+  return (blob->slots + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+/* Blob b lies in buffer k at least until layer `last` has run. */
+static void plan_keep(const nn_model *model, plan_buffer *buffer, int last) {
+  if (last < buffer->death) return;
+  buffer->death = last;
+  buffer->batched = last >= model->first_batched;
+}
+
+/* Buffers from blobs: of_blob[b] is the buffer of blob b, -1 for none.  A float
+** network reads the caller's input and writes what was asked for to the caller;
+** an integer network does both in memory of its own, so each blob has some. */
 static int plan_buffers(nn_model *model, plan_buffer *buffers, int *of_blob) {
-  int count = 0;
+  int count = 0, integer = model->kind == NN_INTEGER;
   of_blob[0] = -1;
+  if (integer) {
+    of_blob[0] = count++;
+    buffers[0].size = plan_size(&model->blobs[0]);
+    plan_keep(model, &buffers[0], model->blobs[0].last_reader);
+  }
   for (int i = 0; i < model->layer_count; i++) {
     nn_layer *layer = &model->layers[i];
     const nn_blob *top = &model->blobs[layer->top];
@@ -192,15 +218,17 @@ static int plan_buffers(nn_model *model, plan_buffer *buffers, int *of_blob) {
     if (in_place >= 0) {
       layer->in_place = in_place;
       k = of_blob[layer->bottom[in_place]];
-    } else if (top->readers) {
+    } else if (top->readers || integer) {
       k = count++;
-      buffers[k].birth = i;
-      buffers[k].size = (top->size + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+      /* what the picture gave outlives the layers' second run */
+      buffers[k].birth = layer->type == NN_MIRROR_MEAN ? 0 : i;
+      buffers[k].size = plan_size(top);
     }
     of_blob[layer->top] = k;
-    if (k >= 0 && top->last_reader > buffers[k].death) {
-      buffers[k].death = top->last_reader;
-      buffers[k].batched = top->last_reader >= model->first_batched;
+    if (k >= 0) {
+      plan_keep(model, &buffers[k], integer && !top->readers
+                                        ? i
+                                        : top->last_reader);
     }
   }
   return count;
@@ -221,14 +249,16 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
     if (end > *arena) *arena = end;
     if (end > limit) break;
   }
-  for (int b = 1; b <= model->layer_count; b++) {
+  for (int b = 0; b <= model->layer_count; b++) {
     if (of_blob[b] < 0) continue;
     model->blobs[b].offset = buffers[of_blob[b]].offset;
     model->blobs[b].batched = buffers[of_blob[b]].batched;
   }
   nn_free(&model->mem, buffers);
   for (int i = 0; i < model->layer_count; i++) {
-    size_t scratch = nn_layer_scratch(&model->layers[i], model->blobs);
+    size_t scratch = model->kind == NN_INTEGER
+                         ? nn_int_scratch(&model->layers[i], model->blobs)
+                         : nn_layer_scratch(&model->layers[i], model->blobs);
     if (scratch > model->scratch) model->scratch = scratch;
   }
   if (model->arena > limit || model->batch_arena > limit - model->arena ||
@@ -242,10 +272,15 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
 
 nn_status nn_plan(nn_model *model, nn_error *err) {
   while (model->first_batched < model->layer_count &&
-         model->layers[model->first_batched].type != NN_INNER_PRODUCT) {
+         model->layers[model->first_batched].type != NN_INNER_PRODUCT &&
+         model->first_batched != model->mirror) {
     model->first_batched++;
   }
   plan_readers(model);
+  if (model->kind == NN_INTEGER) {
+    for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
+    return plan_arena(model, err);
+  }
   nn_status status = plan_absorb(model, err);
   return status ? status : plan_arena(model, err);
 }

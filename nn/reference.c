@@ -146,6 +146,7 @@ static double reference_value(const nn_step *s, int i, int c, int y, int x) {
     case NN_ELTWISE: return reference_sum_at(s, at);
     case NN_CONCAT: return reference_concat_at(s, i, c, y, x);
     case NN_SOFTMAX:
+    case NN_MIRROR_MEAN:   /* in integer networks alone */
     case NN_FLATTEN: break;
   }
   return s->in[0][at];

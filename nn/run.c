@@ -1,12 +1,21 @@
 /*
-** The forward pass: images through the layers that one blob depends on.
+** The forward pass: images through the layers that some blobs depend on.
 **
 ** img_hash() asks for the logits, img_features() for the layer before them,
 ** img_layer() for any layer by its name; each runs only the ancestors of what
-** it asks for.  All of those stand before it in the file's order, so what was
-** asked for is written last, straight into the caller's memory, and no layer
-** that works in place can spoil it.  Everything between lies where plan.c put
-** it, in one piece of memory that is taken here and given back at the end.
+** it asks for, and whoever wants several blobs gets them in one pass.
+** Everything between lies where plan.c put it, in one piece of memory that is
+** taken here and given back at the end.
+**
+** Layers work in place on what nobody reads later, which must not spoil a blob
+** that was asked for.  A float32 network therefore has such a blob in the
+** caller's memory, where its layer writes it and later layers only read it.  An
+** integer network's blobs become the caller's floats as soon as their layer has
+** run.
+**
+** Layers before a MirrorMean run twice, on the images as they are and mirrored;
+** the MirrorMean keeps its result of the first time and takes the mean at the
+** second.
 **
 ** A batch whose memory would exceed one allocation is run in pieces.
 */
@@ -14,139 +23,276 @@
 
 #include "nn_int.h"
 
+#define RUN_SLOTS (NN_ALLOC_MAX / 4 - 1024)   /* of one allocation */
+#define RUN_BLOBS 64                          /* asked for at once */
+
 typedef struct run_pass {
   const nn_model *model;
   nn_engine engine;
   const nn_blas *blas;
-  const uint8_t *needed;    /* by layer */
-  int target;               /* blob */
-  int batch;                /* images in memory */
-  int first, n;             /* of them, those that run now */
-  const float *input;       /* of the batch */
+  uint8_t needed[NN_LAYER_MAX];      /* by layer */
+  uint8_t folded[NN_LAYER_MAX];      /* with the batch norm that follows */
+  uint8_t clamped[NN_LAYER_MAX];     /* with the ReLU that follows */
+  uint8_t done[NN_LAYER_MAX];        /* by the layer before */
+  float *want[NN_LAYER_MAX + 1];     /* by blob: the caller's, of the batch */
+  int last;                          /* layers, up to that asked for last */
+  int batch;                         /* images in memory */
+  int first, n;                      /* of them, those that run now */
+  int mirrored;
+  const float *input;                /* of the batch */
   float *arena, *batch_arena, *scratch;
-  float *out;               /* of the batch */
 } run_pass;
 
-/* The blobs that the target is made from.  Returns whether BLAS is wanted. */
-static int run_needed(const nn_model *model, int target, uint8_t *needed) {
-  int blas = 0;
-  needed[target - 1] = 1;
-  for (int i = target - 1; i >= 0; i--) {
-    const nn_layer *layer = &model->layers[i];
-    if (!needed[i]) continue;
-    blas |= layer->type == NN_CONVOLUTION || layer->type == NN_INNER_PRODUCT;
+/* What runs --------------------------------------------------------------- */
+
+/* The layers that the blobs are made by.  Returns whether any multiplies. */
+static int run_needed(run_pass *pass) {
+  int multiplies = 0;
+  for (int i = pass->model->layer_count - 1; i >= 0; i--) {
+    const nn_layer *layer = &pass->model->layers[i];
+    pass->needed[i] |= pass->want[layer->top] != NULL;
+    if (!pass->needed[i]) continue;
+    if (!pass->last) pass->last = i + 1;
+    multiplies |=
+        layer->type == NN_CONVOLUTION || layer->type == NN_INNER_PRODUCT;
     for (int j = 0; j < layer->bottoms; j++) {
-      if (layer->bottom[j] > 0) needed[layer->bottom[j] - 1] = 1;
+      if (layer->bottom[j] > 0) pass->needed[layer->bottom[j] - 1] = 1;
     }
   }
-  return blas;
+  return multiplies;
 }
+
+/* Which batch norms and ReLUs the layer before does: those that are needed,
+** unless somebody asked for what lies between. */
+static void run_fold(run_pass *pass) {
+  for (int i = 0; i < pass->last; i++) {
+    const nn_layer *layer = &pass->model->layers[i];
+    int top = layer->top;
+    if (layer->norm >= 0) {
+      if (!pass->needed[layer->norm] || pass->want[top]) continue;
+      pass->folded[i] = pass->done[layer->norm] = 1;
+      top = pass->model->layers[layer->norm].top;
+    }
+    if (layer->relu < 0 || !pass->needed[layer->relu] || pass->want[top]) {
+      continue;
+    }
+    pass->clamped[i] = pass->done[layer->relu] = 1;
+  }
+}
+
+/* Layers ------------------------------------------------------------------ */
 
 /* Where the images that run now have their part of a blob. */
-static float *run_blob(const run_pass *pass, int blob) {
+static float *run_place(const run_pass *pass, int blob) {
   const nn_blob *b = &pass->model->blobs[blob];
-  size_t skip = (size_t)pass->first * b->size;
-  if (blob == pass->target) return pass->out + skip;
   if (!b->batched) return pass->arena + b->offset;
-  return pass->batch_arena + b->offset * (size_t)pass->batch + skip;
+  return pass->batch_arena + b->offset * (size_t)pass->batch +
+         (size_t)pass->first * b->slots;
 }
 
-/* What was folded into this layer is done with it, unless the blob that was
-** asked for lies between. */
-static void run_layer(const run_pass *pass, int i) {
+static float *run_wanted(const run_pass *pass, int blob) {
+  float *want = pass->want[blob];
+  return want ? want + (size_t)pass->first * pass->model->blobs[blob].size
+              : NULL;
+}
+
+static void run_float(const run_pass *pass, int i) {
   const nn_model *model = pass->model;
   const nn_layer *layer = &model->layers[i];
-  int fast = pass->engine == NN_FAST;
   nn_step step;
   step.layer = layer;
   step.blobs = model->blobs;
   step.n = pass->n;
   step.scratch = pass->scratch;
   step.blas = pass->blas;
-  step.out = run_blob(pass, layer->top);
+  step.out = run_wanted(pass, layer->top);
+  if (!step.out) step.out = run_place(pass, layer->top);
   for (int j = 0; j < layer->bottoms; j++) {
-    step.in[j] = layer->bottom[j] ? run_blob(pass, layer->bottom[j])
-                                  : pass->input + (size_t)pass->first *
-                                                      model->blobs[0].size;
+    int bottom = layer->bottom[j];
+    step.in[j] = run_wanted(pass, bottom);
+    if (!bottom) {
+      step.in[j] = pass->input + (size_t)pass->first * model->blobs[0].size;
+    } else if (!step.in[j]) {
+      step.in[j] = run_place(pass, bottom);
+    }
   }
-  if (fast && layer->absorbed) {
+  if (pass->done[i]) {
     if (step.out != step.in[0]) {
       memcpy(step.out, step.in[0], model->blobs[layer->top].size *
                                        (size_t)pass->n * sizeof(float));
     }
     return;
   }
-  int norm = fast && layer->norm >= 0 && pass->needed[layer->norm];
-  step.relu = fast && layer->relu >= 0 && pass->needed[layer->relu];
-  step.weight = norm ? layer->folded_weight : layer->weight;
-  step.bias = norm ? layer->folded_bias : layer->bias;
-  if (fast) nn_layer_fast(&step);
-  else nn_layer_reference(&step);
+  step.relu = pass->clamped[i];
+  step.weight = pass->folded[i] ? layer->folded_weight : layer->weight;
+  step.bias = pass->folded[i] ? layer->folded_bias : layer->bias;
+  if (pass->engine == NN_REFERENCE) nn_layer_reference(&step);
+  else nn_layer_fast(&step);
 }
 
-/* The layers of the first part for each image, then the rest for all. */
-static void run_batch(run_pass *pass) {
-  int last = pass->target, middle = pass->model->first_batched;
-  if (middle > last) middle = last;
+static void run_integer(const run_pass *pass, int i) {
+  const nn_model *model = pass->model;
+  const nn_layer *layer = &model->layers[i];
+  int product =
+      layer->type == NN_CONVOLUTION || layer->type == NN_INNER_PRODUCT;
+  nn_int_step step;
+  step.layer = layer;
+  step.blobs = model->blobs;
+  step.n = pass->n;
+  step.mirrored = pass->mirrored;
+  step.scratch = pass->scratch;
+  step.form = model->form;
+  step.blas = pass->blas;
+  step.out = run_place(pass, layer->top);
+  for (int j = 0; j < layer->bottoms; j++) {
+    step.in[j] = run_place(pass, layer->bottom[j]);
+  }
+  if (pass->engine == NN_REFERENCE) nn_int_reference(&step);
+  else if (pass->engine == NN_BLAS && product) nn_crosscheck_run(&step);
+  else nn_int_fast(&step);
+  float *want = run_wanted(pass, layer->top);
+  if (want && pass->mirrored == (i == model->mirror)) {
+    nn_int_values(&model->blobs[layer->top], pass->n, step.out, want);
+  }
+}
+
+/* The image that runs now, for the first layer to read. */
+static void run_input(const run_pass *pass) {
+  const nn_blob *input = &pass->model->blobs[0];
+  const float *from = pass->input + (size_t)pass->first * input->size;
+  float *want = run_wanted(pass, 0);
+  if (pass->model->kind == NN_FLOAT32) {
+    if (want) memcpy(want, from, input->size * sizeof(float));
+    return;
+  }
+  void *to = run_place(pass, 0);
+  nn_int_pixels(input, from, pass->mirrored, to);
+  if (want && !pass->mirrored) nn_int_values(input, 1, to, want);
+}
+
+static void run_layers(const run_pass *pass, int from, int to) {
+  for (int i = from; i < to; i++) {
+    if (!pass->needed[i]) continue;
+    if (pass->model->kind == NN_INTEGER) run_integer(pass, i);
+    else run_float(pass, i);
+  }
+}
+
+/* Batches ----------------------------------------------------------------- */
+
+/* Layers [0, to): those of the first part for each image, then for all. */
+static void run_start(run_pass *pass, int to) {
+  int middle = pass->model->first_batched;
+  if (middle > to) middle = to;
   pass->n = 1;
   for (pass->first = 0; pass->first < pass->batch; pass->first++) {
-    for (int i = 0; i < middle; i++) {
-      if (pass->needed[i]) run_layer(pass, i);
-    }
+    run_input(pass);
+    run_layers(pass, 0, middle);
   }
   pass->first = 0;
   pass->n = pass->batch;
-  for (int i = middle; i < last; i++) {
-    if (pass->needed[i]) run_layer(pass, i);
-  }
+  run_layers(pass, middle, to);
 }
 
-static nn_status run_check(const nn_model *model, int batch, int blob,
-                           nn_error *err) {
+static void run_batch(run_pass *pass) {
+  int mirror = pass->model->mirror;
+  if (mirror < 0 || mirror >= pass->last || !pass->needed[mirror]) {
+    run_start(pass, pass->last);
+    return;
+  }
+  for (pass->mirrored = 0; pass->mirrored < 2; pass->mirrored++) {
+    run_start(pass, mirror + 1);
+  }
+  pass->mirrored = 0;
+  run_layers(pass, mirror + 1, pass->last);
+}
+
+/* All images, in pieces of as many as memory for one allocation holds. */
+static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
+                            const float *input, int batch, nn_error *err) {
+  const nn_model *model = pass->model;
+  size_t scratch = model->scratch, each = model->batch_arena;
+  if (model->kind == NN_INTEGER && pass->blas &&
+      scratch < nn_crosscheck_scratch()) {
+    scratch = nn_crosscheck_scratch();
+  }
+  size_t fixed = model->arena + scratch;
+  if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  size_t most = each ? (RUN_SLOTS - fixed) / each : RUN_SLOTS;
+  int piece = (size_t)batch < most ? batch : (int)most;
+  size_t batched = each * (size_t)piece;
+  pass->arena = nn_alloc(mem, (fixed + batched) * sizeof(float));
+  if (!pass->arena) return nn_fail(err, NN_NOMEM, "out of memory");
+  pass->batch_arena = pass->arena + model->arena;
+  pass->scratch = pass->batch_arena + batched;
+  for (int done = 0; done < batch; done += pass->batch) {
+    pass->batch = batch - done < piece ? batch - done : piece;
+    pass->input = input + (size_t)done * model->blobs[0].size;
+    run_batch(pass);
+    for (int b = 0; b <= model->layer_count; b++) {
+      if (pass->want[b]) {
+        pass->want[b] += (size_t)pass->batch * model->blobs[b].size;
+      }
+    }
+  }
+  nn_free(mem, pass->arena);
+  return NN_OK;
+}
+
+/* Calls ------------------------------------------------------------------- */
+
+static nn_status run_check(const nn_model *model, int batch, const int *blobs,
+                           int count, nn_error *err) {
   err->status = NN_OK;
   err->text[0] = 0;
   if (batch < 1) {
     return nn_fail(err, NN_ARGUMENT, "a batch of %d images", batch);
   }
-  if (blob < 0 || blob > model->layer_count) {
-    return nn_fail(err, NN_ARGUMENT, "the network has no blob %d", blob);
+  if (count < 1 || count > RUN_BLOBS) {
+    return nn_fail(err, NN_ARGUMENT, "%d blobs at once, not 1 to %d", count,
+                   RUN_BLOBS);
+  }
+  for (int i = 0; i < count; i++) {
+    if (blobs[i] < 0 || blobs[i] > model->layer_count) {
+      return nn_fail(err, NN_ARGUMENT, "the network has no blob %d", blobs[i]);
+    }
   }
   return NN_OK;
+}
+
+nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
+                       nn_engine engine, const float *input, int batch,
+                       const int *blobs, int count, float *const *out,
+                       nn_error *err) {
+  run_pass pass = {.model = model, .engine = engine};
+  nn_status status = run_check(model, batch, blobs, count, err);
+  if (status) return status;
+  for (int i = 0; i < count; i++) pass.want[blobs[i]] = out[i];
+  int multiplies = run_needed(&pass);
+  int blas = model->kind == NN_INTEGER ? engine == NN_BLAS
+                                       : engine != NN_REFERENCE;
+  if (blas) run_fold(&pass);   /* integer networks have nothing to fold */
+  if (blas && multiplies) {
+    pass.blas = nn_blas_get(err);
+    if (!pass.blas) return err->status;
+  }
+  status = run_pieces(mem, &pass, input, batch, err);
+  /* a blob that was named twice was written where it was named last */
+  for (int i = 0; i < count && !status; i++) {
+    for (int j = count - 1; j > i; j--) {
+      if (blobs[j] != blobs[i]) continue;
+      memcpy(out[i], out[j], (size_t)batch * model->blobs[blobs[i]].size *
+                                 sizeof(float));
+      break;
+    }
+  }
+  return status;
 }
 
 nn_status nn_run(const nn_memory *mem, const nn_model *model, nn_engine engine,
                  const float *input, int batch, int blob, float *out,
                  nn_error *err) {
-  const size_t limit = NN_ALLOC_MAX / sizeof(float) - 1024;
-  uint8_t needed[NN_LAYER_MAX] = {0};
-  run_pass pass = {.model = model, .engine = engine, .needed = needed,
-                   .target = blob};
-  nn_status status = run_check(model, batch, blob, err);
-  if (status) return status;
-  if (blob == 0) {
-    memcpy(out, input, nn_mul((size_t)batch, model->blobs[0].size) *
-                           sizeof(float));
-    return NN_OK;
-  }
-  if (run_needed(model, blob, needed) && engine == NN_FAST) {
-    pass.blas = nn_blas_get(err);
-    if (!pass.blas) return err->status;
-  }
-  size_t fixed = model->arena + model->scratch;
-  size_t most = model->batch_arena ? (limit - fixed) / model->batch_arena
-                                   : limit;
-  int piece = (size_t)batch < most ? batch : (int)most;
-  size_t batched = model->batch_arena * (size_t)piece;
-  pass.arena = nn_alloc(mem, (fixed + batched) * sizeof(float));
-  if (!pass.arena) return nn_fail(err, NN_NOMEM, "out of memory");
-  pass.batch_arena = pass.arena + model->arena;
-  pass.scratch = pass.batch_arena + batched;
-  for (int done = 0; done < batch; done += pass.batch) {
-    pass.batch = batch - done < piece ? batch - done : piece;
-    pass.input = input + (size_t)done * model->blobs[0].size;
-    pass.out = out + (size_t)done * model->blobs[blob].size;
-    run_batch(&pass);
-  }
-  nn_free(mem, pass.arena);
-  return NN_OK;
+  return nn_run_blobs(mem, model, engine, input, batch, &blob, 1, &out, err);
 }

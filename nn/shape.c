@@ -53,7 +53,7 @@ static nn_status shape_set(nn_blob *top, int64_t c, int64_t h, int64_t w,
   top->c = (int)c;
   top->h = (int)h;
   top->w = (int)w;
-  top->size = size;
+  top->size = top->slots = size;
   return NN_OK;
 }
 
@@ -120,6 +120,7 @@ nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
     case NN_SIGMOID:
     case NN_SOFTMAX:
     case NN_BATCH_NORM:
+    case NN_MIRROR_MEAN:
       break;
   }
   return shape_set(top, in->c, in->h, in->w, fields);
@@ -130,17 +131,26 @@ nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
 static void shape_text(char *to, size_t n, const int64_t *shape, int rank) {
   size_t at = (size_t)snprintf(to, n, "[");
   for (int i = 0; i < rank && at < n; i++) {
-    at += (size_t)snprintf(to + at, n - at, i ? ", %lld" : "%lld",
-                           (long long)shape[i]);
+    at += shape[i] < 0
+              ? (size_t)snprintf(to + at, n - at, i ? ", n" : "n")
+              : (size_t)snprintf(to + at, n - at, i ? ", %lld" : "%lld",
+                                 (long long)shape[i]);
   }
   if (at < n) snprintf(to + at, n - at, "]");
 }
 
-/* The floats of the tensor that member `key` names, which must have the shape.
-** NULL for a member that is absent and need not be there. */
-static nn_status shape_tensor(nn_model *model, const nn_fields *fields,
-                              const char *key, int required, int rank,
-                              const int64_t *shape, const float **out) {
+static int shape_same(const nn_tensor *tensor, int rank,
+                      const int64_t *shape) {
+  if (tensor->rank != rank) return 0;
+  for (int i = 0; i < rank; i++) {
+    if (shape[i] >= 0 && tensor->shape[i] != shape[i]) return 0;
+  }
+  return 1;
+}
+
+nn_status nn_layer_tensor(const nn_model *model, const nn_fields *fields,
+                          const char *key, int required, int rank,
+                          const int64_t *shape, nn_tensor **out) {
   const char *name = NULL;
   nn_status status = nn_field_string(fields, key, &name);
   *out = NULL;
@@ -153,14 +163,26 @@ static nn_status shape_tensor(nn_model *model, const nn_fields *fields,
     return nn_field_fail(fields, "%s: there is no tensor %s", key,
                          nn_shown_name(name).text);
   }
-  if (tensor->rank != rank ||
-      memcmp(tensor->shape, shape, (size_t)rank * sizeof(*shape)) != 0) {
+  if (!shape_same(tensor, rank, shape)) {
     char has[64], wants[64];
     shape_text(has, sizeof(has), tensor->shape, tensor->rank);
     shape_text(wants, sizeof(wants), shape, rank);
     return nn_field_fail(fields, "%s has shape %s, expected %s", key, has,
                          wants);
   }
+  *out = tensor;
+  return NN_OK;
+}
+
+/* Its values as floats. */
+static nn_status shape_floats(nn_model *model, const nn_fields *fields,
+                              const char *key, int required, int rank,
+                              const int64_t *shape, const float **out) {
+  nn_tensor *tensor;
+  nn_status status =
+      nn_layer_tensor(model, fields, key, required, rank, shape, &tensor);
+  *out = NULL;
+  if (status || !tensor) return status;
   return nn_model_floats(model, tensor, out, fields->err);
 }
 
@@ -182,17 +204,17 @@ nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
   } else if (!norm) {
     return NN_OK;
   }
-  status = shape_tensor(model, fields, "weight", !norm, rank, shape,
+  status = shape_floats(model, fields, "weight", !norm, rank, shape,
                         &layer->weight);
   if (status == NN_OK) {
-    status = shape_tensor(model, fields, "bias", 0, 1, shape, &layer->bias);
+    status = shape_floats(model, fields, "bias", 0, 1, shape, &layer->bias);
   }
   if (status == NN_OK && norm) {
-    status = shape_tensor(model, fields, "mean", 1, 1, shape, &layer->mean);
+    status = shape_floats(model, fields, "mean", 1, 1, shape, &layer->mean);
   }
   if (status == NN_OK && norm) {
     status =
-        shape_tensor(model, fields, "variance", 1, 1, shape, &layer->variance);
+        shape_floats(model, fields, "variance", 1, 1, shape, &layer->variance);
   }
   return status;
 }

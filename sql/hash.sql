@@ -7,10 +7,14 @@ CREATE TEMP TABLE slice AS
   SELECT id FROM photos WHERE code IS NULL AND error IS NULL
   ORDER BY id LIMIT 16;
 BEGIN IMMEDIATE;
-UPDATE photos SET code = try_img_hash(readfile(path))
+-- Each file is read once, and goes through the network once for both columns.
+UPDATE photos SET (code, features) = (
+  WITH file(image) AS MATERIALIZED (SELECT readfile(path)),
+    hashed(image, code) AS MATERIALIZED (
+      SELECT image, try_img_hash(image) FROM file)
+  SELECT code, CASE WHEN code IS NOT NULL THEN img_features(image) END
+  FROM hashed)
 WHERE id IN (SELECT id FROM slice);
-UPDATE photos SET features = img_features(readfile(path))
-WHERE id IN (SELECT id FROM slice) AND code IS NOT NULL;
 -- What could not be hashed is remembered with the reason, not tried for ever.
 UPDATE photos SET error = CASE WHEN readfile(path) IS NULL
   THEN 'the file cannot be read'

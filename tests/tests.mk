@@ -14,7 +14,7 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
-       $(T)/fuzz_model $(T)/bench_search
+       $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so
 
@@ -42,6 +42,8 @@ $(T)/bench_%: tests/bench/bench_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ -lsqlite3 $(LDLIBS)
 
+$(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
+
 # Sanitized -----------------------------------------------------------------
 
 $(A)/obj/%.o: %.c
@@ -65,8 +67,13 @@ asan: asan-tests
 lint:
 	@sh tests/lint.sh
 
-bench: all $(T)/bench_search
+bench: all $(T)/bench_search $(T)/bench_integer
 	@sh tests/bench/bench.sh
+
+# One code for one picture, whatever computes it: hours in all.
+.PHONY: exact
+exact: all
+	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/exact/exact.sh
 
 # libFuzzer needs clang; each fuzzer runs for FUZZ_SECONDS.
 FUZZ_SECONDS ?= 60

@@ -2,20 +2,26 @@
 ** binhash-run: a model's forward pass on the command line.
 **
 **   binhash-run MODEL [LAYER] [--batch N] [--threads T] [--time RUNS]
+**               [--engine fast|reference|blas]
 **   binhash-run MODEL --list
 **
 ** It reads float32 tensors (NCHW, what the network sees after preprocessing,
-** little-endian, any number of images) from standard input and writes the
-** layer's output, the last layer's when none is named, as float32 to standard
-** output.  It serves no SQL: it is the same engine without SQLite, so that
-** every comparison with another engine, in numbers or in time, measures one
-** thing.
+** which is pixels from 0 to 255 for an integer network; little-endian, any
+** number of images) from standard input and writes the layer's output, the last
+** layer's when none is named, as float32 to standard output.  It serves no SQL:
+** it is the same engine without SQLite, so that every comparison with another
+** engine, in numbers or in time, measures one thing.
 **
 ** Images are run in batches of N (1), the last of which may be short.  --time
 ** then runs the first N images RUNS times more after a warm-up and prints
 ** "median_ms X" on standard error: the wall time of nn_run on the whole batch
 ** (fewer than N images are repeated to fill it).  --threads sets
-** OPENBLAS_NUM_THREADS, which OpenBLAS reads when it is first needed.
+** OPENBLAS_NUM_THREADS, which OpenBLAS reads when it is first needed.  --engine
+** takes the naive reference or, for an integer network, OpenBLAS in place of
+** the engine that SQL uses (network.h).
+**
+** --list prints the kind of the network, and then each layer's name and shape;
+** in an integer network also what its integers stand for.
 **
 ** Exit status: 0, 1 when something failed, 2 when it was called wrongly.
 */
@@ -32,15 +38,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../nn/network.h"
+#include "../nn/nn_int.h"
 
 typedef struct run_options {
   const char *model, *layer;
   int batch, threads, runs, list;
+  nn_engine engine;
 } run_options;
 
 typedef struct run_state {
   nn_model *model;
+  nn_engine engine;
   int batch, blob;
   size_t in, out;          /* floats of one image */
   float *input, *output;   /* of one batch */
@@ -52,6 +60,7 @@ static int run_usage(const char *problem, const char *what) {
   fprintf(stderr,
           "usage: binhash-run MODEL [LAYER] [--batch N] [--threads T] "
           "[--time RUNS]\n"
+          "                   [--engine fast|reference|blas]\n"
           "       binhash-run MODEL --list\n");
   return 2;
 }
@@ -72,6 +81,20 @@ static int run_number(const char *text, int *out) {
   return 1;
 }
 
+static int run_engine(const char *text, nn_engine *engine) {
+  static const struct {
+    const char *name;
+    nn_engine engine;
+  } engines[] = {
+      {"fast", NN_FAST}, {"reference", NN_REFERENCE}, {"blas", NN_BLAS}};
+  for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++) {
+    if (!text || strcmp(text, engines[i].name) != 0) continue;
+    *engine = engines[i].engine;
+    return 1;
+  }
+  return 0;
+}
+
 static int run_arguments(int argc, char **argv, run_options *o) {
   for (int i = 1; i < argc; i++) {
     int *number = strcmp(argv[i], "--batch") == 0     ? &o->batch
@@ -83,6 +106,10 @@ static int run_arguments(int argc, char **argv, run_options *o) {
         return run_usage(argv[i], " wants a number from 1 to 1000000");
       }
       i++;
+    } else if (strcmp(argv[i], "--engine") == 0) {
+      if (!run_engine(argv[++i], &o->engine)) {
+        return run_usage("--engine", " wants fast, reference or blas");
+      }
     } else if (strcmp(argv[i], "--list") == 0) {
       o->list = 1;
     } else if (strcmp(argv[i], "--help") == 0) {
@@ -120,13 +147,31 @@ static int run_map(const char *path, const void **bytes, size_t *n) {
   return 0;
 }
 
+/* What a blob's integers stand for; of channels, the range. */
+static void run_list_quant(const nn_quant *q, int channels, FILE *to) {
+  if (q->sums) {
+    float low = q->scales[0], high = low;
+    for (int c = 1; c < channels && q->scales_step; c++) {
+      if (q->scales[c] < low) low = q->scales[c];
+      if (q->scales[c] > high) high = q->scales[c];
+    }
+    fprintf(to, "\tsums, scale %.9g", (double)low);
+    if (high > low) fprintf(to, " to %.9g", (double)high);
+  } else if (q->max) {
+    fprintf(to, "\tbytes up to %d, zero %d, scale %.9g", q->max, q->zero[0],
+            (double)q->scale);
+  }
+}
+
 /* A layer that does not exist is best answered by those that do. */
 static void run_list(const nn_model *model, FILE *to) {
   for (int i = 0; i < nn_model_blob_count(model); i++) {
     int chw[3];
     nn_model_blob_shape(model, i, chw);
-    fprintf(to, "%s\t%d x %d x %d\n", nn_model_blob_name(model, i), chw[0],
+    fprintf(to, "%s\t%d x %d x %d", nn_model_blob_name(model, i), chw[0],
             chw[1], chw[2]);
+    run_list_quant(&model->blobs[i].quant, chw[0], to);
+    fprintf(to, "\n");
   }
 }
 
@@ -165,7 +210,7 @@ static int run_read(run_state *r, int *images) {
 
 static int run_forward(const run_state *r, const float *input, int images) {
   nn_error err;
-  if (nn_run(&nn_memory_libc, r->model, NN_FAST, input, images, r->blob,
+  if (nn_run(&nn_memory_libc, r->model, r->engine, input, images, r->blob,
              r->output, &err) != NN_OK) {
     return run_fail("forward pass", err.text);
   }
@@ -265,7 +310,10 @@ int main(int argc, char **argv) {
   if (nn_model_open(&nn_memory_libc, bytes, n, &r.model, &err) != NN_OK) {
     return run_fail(o.model, err.text);
   }
+  r.engine = o.engine;
   if (o.list) {
+    printf("%s network\n",
+           nn_model_kind(r.model) == NN_INTEGER ? "integer" : "float32");
     run_list(r.model, stdout);
   } else {
     failed = run_layer_named(&o, &r) || run_images(&o, &r);

@@ -7,6 +7,9 @@ echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)," \
 echo
 echo "Search over an ordinary table (in memory)"
 build/tests/bench_search ./build/binhash
+echo
+echo "Kernels of integer networks"
+build/tests/bench_integer
 
 peers=../shared/peers/forward
 out=build/peers

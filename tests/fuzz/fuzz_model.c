@@ -4,9 +4,7 @@
 ** behaviour.
 **
 **   clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_model.c \
-**     nn/{json,fields,model,network,shape,heads,plan,run,layers,reference}.c \
-**     nn/{blas,prepare,resize,code,sha256,memory}.c -lpthread -ldl -lm \
-**     -o fuzz_model
+**     nn/[a-z]*.c -lpthread -ldl -lm -o fuzz_model
 **   ./fuzz_model -max_len=16384 CORPUS
 **
 ** With -DFUZZ_MAIN it has a main of its own: it runs the files that it is given
@@ -41,27 +39,41 @@ static double cost_of(const nn_model *model) {
     }
     cost += one * (double)model->blobs[l->top].size;
   }
+  if (model->mirror >= 0) cost *= 2;
   return cost + (double)model->arena + (double)model->blobs[0].size;
 }
 
-/* Every blob, fast and plain; the numbers may be anything, the memory not. */
+/* Every engine gives the same numbers of an integer network. */
+static void compare(const nn_model *model, int blob, int batch,
+                    float *const *out) {
+  size_t n = model->blobs[blob].size * (size_t)batch * sizeof(float);
+  if (model->kind != NN_INTEGER) return;
+  if (memcmp(out[0], out[1], n) || memcmp(out[0], out[2], n)) abort();
+}
+
+/* Every blob by every engine; the numbers of a float network may be anything,
+** the memory not. */
 static void run_all(const nn_model *model) {
   const int batch = 2;
   nn_error err;
   size_t n = model->blobs[0].size * (size_t)batch;
   float *input = calloc(n, sizeof(*input));
   if (!input) abort();
-  for (size_t i = 0; i < n; i++) input[i] = (float)(i % 7) - 3;
+  for (size_t i = 0; i < n; i++) input[i] = (float)(i * 37 % 263) - 3;
   for (int blob = 0; blob <= model->layer_count; blob++) {
-    float *out = malloc(model->blobs[blob].size * (size_t)batch *
-                        sizeof(*out));
-    if (!out) abort();
-    for (int engine = NN_FAST; engine <= NN_REFERENCE; engine++) {
-      nn_status status = nn_run(&nn_memory_libc, model, (nn_engine)engine,
-                                input, batch, blob, out, &err);
+    float *out[3] = {NULL};
+    int engines = model->kind == NN_INTEGER ? 3 : 2;
+    for (int engine = 0; engine < engines; engine++) {
+      out[engine] = malloc(model->blobs[blob].size * (size_t)batch *
+                           sizeof(**out));
+      if (!out[engine]) abort();
+      nn_status status =
+          nn_run(&nn_memory_libc, model, (nn_engine)engine, input, batch, blob,
+                 out[engine], &err);
       if (status && status != NN_NO_BLAS) abort();
     }
-    free(out);
+    if (nn_blas_name()) compare(model, blob, batch, out);
+    for (int engine = 0; engine < engines; engine++) free(out[engine]);
   }
   free(input);
 }
@@ -90,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
 
 #ifdef FUZZ_MAIN
 
-enum { FUZZ_COUNT = 10000, FUZZ_SEEDS = 3 };
+enum { FUZZ_COUNT = 10000, FUZZ_SEEDS = 5 };
 
 static void seed_head(builder *b, const char *latent, const char *classes) {
   builder_member(b, "\"preprocess\":{\"order\":\"BGR\",\"resize\":\"area\","
@@ -112,8 +124,8 @@ static void seed_fc(builder *b, const char *name, const char *bottom, int in,
                 name, bottom, out, name);
 }
 
-/* Three networks with every layer type among them. */
-static void seed(builder *b, int which) {
+/* Three float32 networks with every layer type among them. */
+static void seed_float(builder *b, int which) {
   int weights[4] = {4, 3, 3, 3}, grouped[4] = {4, 2, 2, 2}, four = 4;
   builder_open(b, (uint64_t)which + 1, 3, 10, 10);
   b->int8 = which == 1;
@@ -157,6 +169,89 @@ static void seed(builder *b, int which) {
   builder_layer(b, "\"name\":\"prob\",\"type\":\"Softmax\","
                    "\"bottom\":[\"class\"]");
   seed_head(b, which ? "code" : "latent", "[\"a\",\"b\",\"\\u00e9\"]");
+}
+
+/* A filter's weight, bias, multiplier and shift: NAME.w, .b, .m, .s. */
+static void seed_filter(builder *b, const char *name, int rank,
+                        const int *shape) {
+  char tensor[32];
+  int8_t weight[1024];
+  int32_t numbers[3][16];
+  int n = 1;
+  for (int i = 0; i < rank; i++) n *= shape[i];
+  if (n > 1024 || shape[0] > 16) abort();
+  for (int i = 0; i < n; i++) weight[i] = (int8_t)builder_pick(b, -128, 127);
+  for (int i = 0; i < shape[0]; i++) {
+    numbers[0][i] = builder_pick(b, -9999, 9999);
+    numbers[1][i] = (int32_t)(builder_random(b) >> 1);
+    numbers[2][i] = builder_pick(b, 37, 42);
+  }
+  snprintf(tensor, sizeof(tensor), "%s.w", name);
+  builder_i8(b, tensor, rank, shape, weight);
+  for (int i = 0; i < 3; i++) {
+    snprintf(tensor, sizeof(tensor), "%s.%c", name, "bms"[i]);
+    builder_i32(b, tensor, shape[0], numbers[i]);
+  }
+}
+
+/* Integer networks, likewise. */
+static void seed_integer(builder *b, int which) {
+  static const int conv[4] = {6, 3, 3, 3}, deep[4] = {6, 1, 2, 2};
+  static const int class[2] = {3, 12};
+  const int latent[2] = {12, which ? 24 : 12};
+  static const float scales[12] = {1, 2, 0.5f, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  static const int32_t table[8] = {1 << 30, 1 << 20, 999, 37, 5, 2, 1, 0};
+  uint8_t lookup[256];
+  for (int i = 0; i < 256; i++) lookup[i] = (uint8_t)(i / 2);
+  builder_open_integer(b, (uint64_t)which + 1, 3, 7, 6, "[5,0,128]");
+  seed_filter(b, "c", 4, conv);
+  seed_filter(b, "d", 4, deep);
+  seed_filter(b, "latent", 2, latent);
+  seed_filter(b, "class", 2, class);
+  builder_vector(b, "v", 12, scales);
+  builder_vector(b, "one", 3, scales + 3);
+  builder_i32(b, "t", 8, table);
+  builder_u8(b, "u", 256, lookup);
+  builder_layer(b, "\"name\":\"c\",\"type\":\"Convolution\",\"bottom\":"
+                "[\"data\"],\"num_output\":6,\"kernel_size\":[3,3],"
+                "\"pad\":[1,0,1,2],\"weight\":\"c.w\",\"bias\":\"c.b\","
+                "\"multiplier\":\"c.m\",\"shift\":\"c.s\",\"scale\":0.5,"
+                "\"zero_point\":%d,\"max\":%d", which ? 9 : 0,
+                which ? 255 : 127);
+  builder_layer(b, "\"name\":\"r\",\"type\":\"ReLU\",\"bottom\":[\"c\"]");
+  builder_layer(b, "\"name\":\"d\",\"type\":\"Convolution\",\"bottom\":"
+                "[\"r\"],\"num_output\":6,\"kernel_size\":[2,2],\"group\":6,"
+                "\"dilation\":[2,2],\"pad\":[1,1,1,1],\"weight\":\"d.w\","
+                "\"multiplier\":\"d.m\",\"shift\":\"d.s\",\"scale\":0.25");
+  builder_layer(b, "\"name\":\"e\",\"type\":\"%s\",\"bottom\":[\"r\","
+                "\"d\"],\"multiplier\":[3,64],\"shift\":6,\"scale\":1,"
+                "\"zero_point\":4", which ? "Eltwise" : "Concat");
+  builder_layer(b, "\"name\":\"n\",\"type\":\"LRN\",\"bottom\":[\"e\"],"
+                "\"local_size\":3,\"table\":\"t\",\"sum_shift\":4,"
+                "\"shift\":28,\"scale\":1,\"max\":100");
+  builder_layer(b, "\"name\":\"p\",\"type\":\"Pooling\",\"bottom\":[\"n\"],"
+                "\"pool\":\"%s\",\"kernel_size\":[%d,%d],\"stride\":[6,4]",
+                which ? "AVE" : "MAX", which ? 4 : 7, which ? 4 : 6);
+  builder_layer(b, "\"name\":\"pool\",\"type\":\"%s\",\"bottom\":[\"p\"]",
+                which ? "MirrorMean" : "Flatten");
+  builder_layer(b, "\"name\":\"latent\",\"type\":\"InnerProduct\","
+                "\"bottom\":[\"pool\"],\"num_output\":12,\"weight\":"
+                "\"latent.w\",\"bias\":\"latent.b\",\"scales\":\"v\"");
+  builder_layer(b, "\"name\":\"code\",\"type\":\"Sigmoid\",\"bottom\":"
+                "[\"latent\"],\"table\":\"u\",\"multiplier\":\"latent.m\","
+                "\"shift\":\"latent.s\",\"scale\":0.0078125");
+  builder_layer(b, "\"name\":\"class\",\"type\":\"InnerProduct\","
+                "\"bottom\":[\"code\"],\"num_output\":3,\"weight\":"
+                "\"class.w\",\"scales\":\"one\"");
+  builder_layer(b, "\"name\":\"prob\",\"type\":\"Softmax\",\"bottom\":"
+                "[\"class\"],\"table\":\"t\",\"shift\":9");
+  builder_member(b, "\"heads\":[{\"name\":\"h\",\"latent\":\"code\","
+                 "\"features\":\"pool\",\"classifier\":\"prob\"}]");
+}
+
+static void seed(builder *b, int which) {
+  if (which < 3) seed_float(b, which);
+  else seed_integer(b, which - 3);
 }
 
 /* Mutations --------------------------------------------------------------- */

@@ -63,6 +63,22 @@ static const operation static_operations[] = {
     {"look at a JPEG", LOAD, "SELECT img_info(?1) || img_label(?1, 'tiny') || "
      "coalesce(img_error(?1), '') || length(img_features(?1, 'tiny')) || "
      "length(img_layer(?1, 'latent', 'tiny'))", HOST_PICTURES "420.jpg", NULL},
+    {"classes of a JPEG", LOAD, "SELECT group_concat(label || (image = ?1)) || "
+     "group_concat(score) FROM img_labels(?1, 'tiny')",
+     HOST_PICTURES "420.jpg", NULL},
+    {"views of a PNG", LOAD, "SELECT group_concat(view || hex(code) || views) "
+     "FROM img_hash_views(?1, 'd4', 'tiny')", HOST_PICTURES "rgb-8.png", NULL},
+    {"views of a broken JPEG", LOAD, "SELECT count(view) FROM img_hash_views("
+     "CASE WHEN img_error(?1) IS NULL THEN ?1 END, 'crops5', 'tiny')",
+     "tests/golden/broken/cut.jpg", "0"},
+    {"views nearest to rows", LOAD TABLE, "SELECT group_concat(t.rowid || ' ' "
+     "|| t.distance || v.view) FROM img_hash_views(?1, 'flip', 'tiny') v JOIN "
+     "binhash_topk('t', 'code', v.code, 2) t", HOST_PICTURES "420.jpg", NULL},
+    {"codes of two heads", NULL, "SELECT length(binhash_load('m', 'build/tests/"
+     "models/two.safetensors')) || hex(img_hash(?1, 'm')) || "
+     "hex(img_hash(?1, 'wide')) || img_label(?1, 'm')",
+     HOST_PICTURES "420.jpg", NULL},
+    {"quality", NULL, "SELECT img_quality(?1)", HOST_PICTURES "420.jpg", "70"},
     {"hash with the default model", NULL, "SELECT hex(img_hash(?1))",
      HOST_PICTURES "420.jpg", NULL},
     {"search", TABLE,

@@ -7,6 +7,11 @@
 # then 1, 0, and a logit of exactly 0, its classes are the three colours.  Its
 # numbers are all small integers and halves, so its codes are the same on every
 # machine and may stand in expected output.
+#
+# "corners" looks at four pixels: bits 0 to 3 say which of them, row by row,
+# have red above one half, then come green and blue.  "many" has 64 heads, "h0"
+# to "h63", each with a latent layer and a classifier of its own.  "exact" is
+# the code of "tiny" from an integer network.
 set -e
 out=build/tests/models
 mkdir -p $out
@@ -28,6 +33,15 @@ OUT = sys.argv[1]
 class numbers:
     def __init__(self, *values):
         self.values = array.array('f', values)
+
+    def tobytes(self):
+        return self.values.tobytes()
+
+
+class integers:
+    def __init__(self, dtype, code, shape, *values):
+        self.dtype, self.shape = dtype, shape
+        self.values = array.array(code, values)
 
     def tobytes(self):
         return self.values.tobytes()
@@ -58,17 +72,43 @@ TINY = {'name': 'tiny', 'latent': 'latent', 'features': 'colours',
 WIDE = {'name': 'wide', 'latent': 'wide'}
 
 
-def model(name, heads, tensors=TENSORS):
-    network = {'input': {'name': 'data', 'channels': 3, 'height': 1,
-                         'width': 1},
+CORNERS = {'corners.w': numbers(*[float(i % 13 == 0) for i in range(144)]),
+           'corners.b': numbers(*[-127.5] * 12)}
+MANY = {'%s%d.%s' % (layer, i, part): numbers(*values)
+        for i in range(64)
+        for layer, part, values in (
+            ('latent', 'w', [1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1]),
+            ('latent', 'b', [-4 * i - 0.5] * 3 + [-12 * i - 0.5]),
+            ('scores', 'w', [1, 0, 0, 0, 1, 0]),
+            ('scores', 'b', [i, 0]))}
+MANY.update({k: v for k, v in TENSORS.items() if k.startswith('colours')})
+
+
+def model(name, heads, tensors=TENSORS, layers=LAYERS, side=1):
+    network = {'input': {'name': 'data', 'channels': 3, 'height': side,
+                         'width': side},
                'preprocess': {'order': 'RGB', 'resize': 'area'},
-               'layers': LAYERS, 'heads': heads}
+               'layers': layers, 'heads': heads}
     path = os.path.join(OUT, name + '.safetensors')
     for tensor, (shape, _) in pack.tensor_shapes(network).items():
         tensors[tensor].shape = shape
     pack.pack(path, network, tensors, int8=False)
     with open(path, 'rb') as f:
         return f.read()
+
+
+def integer_model(name, head):
+    pack.pack(os.path.join(OUT, name + '.safetensors'), {
+        'input': {'name': 'data', 'channels': 3, 'height': 1, 'width': 1,
+                  'zero_point': [0, 0, 0]},
+        'preprocess': {'order': 'RGB', 'resize': 'area'},
+        'layers': [dict(dense('latent', 'data', 9), scales='latent.s')],
+        'heads': [head]}, {
+        'latent.w': integers('int8', 'b', (9, 3), 2, 0, 0, 0, 2, 0, 0, 0, 2,
+                             -2, 0, 0, 0, -2, 0, 0, 0, -2, *[0] * 9),
+        'latent.b': integers('int32', 'i', (9,), *[-255] * 3, *[255] * 3,
+                             1, -1, 0),
+        'latent.s': integers('float32', 'f', (9,), *[0.5] * 9)})
 
 
 def write(name, data):
@@ -84,6 +124,14 @@ model('other', [TINY], dict(TENSORS, **{'latent.b': numbers(*[0] * 9)}))
 model('takes-default', [TINY, dict(WIDE, name='cifar10-48')])
 model('long-head', [TINY, dict(WIDE, name='x' * 101)])
 model('headless', [])
+model('corners', [{'name': 'corners', 'latent': 'corners'}], CORNERS,
+      [dense('corners', 'data', 12)], 2)
+model('many', [{'name': 'h%d' % i, 'latent': 'latent%d' % i,
+                'classifier': 'scores%d' % i} for i in range(64)], MANY,
+      LAYERS[:1] + [dense('%s%d' % (layer, i), 'colours', n)
+                    for i in range(64)
+                    for layer, n in (('latent', 4), ('scores', 2))])
+integer_model('exact', {'name': 'exact', 'latent': 'latent'})
 write('cut', tiny[:-1])
 write('longer', tiny + b'\0')
 write('header-cut', tiny[:100])

@@ -65,6 +65,14 @@ static inline void builder_open(builder *b, uint64_t seed, int c, int h,
   builder_bytes(&b->data, "", 0);
 }
 
+/* An integer network: the input's zero points are "[1,2,3]". */
+static inline void builder_open_integer(builder *b, uint64_t seed, int c,
+                                        int h, int w, const char *zero) {
+  builder_open(b, seed, c, h, w);
+  b->network.n--;   /* the brace that ends the input */
+  builder_printf(&b->network, ",\"zero_point\":%s}", zero);
+}
+
 static inline void builder_close(builder *b) {
   free(b->network.text);
   free(b->layers.text);
@@ -132,6 +140,24 @@ static inline void builder_tensor(builder *b, const char *name, int rank,
 static inline void builder_vector(builder *b, const char *name, int n,
                                   const float *values) {
   builder_tensor(b, name, 1, &n, values);
+}
+
+static inline void builder_i8(builder *b, const char *name, int rank,
+                              const int *shape, const int8_t *values) {
+  size_t n = builder_entry(b, name, "I8", 1, rank, shape);
+  builder_bytes(&b->data, values, n);
+}
+
+static inline void builder_i32(builder *b, const char *name, int n,
+                               const int32_t *values) {
+  builder_entry(b, name, "I32", 4, 1, &n);
+  builder_bytes(&b->data, values, (size_t)n * 4);
+}
+
+static inline void builder_u8(builder *b, const char *name, int n,
+                              const uint8_t *values) {
+  builder_entry(b, name, "U8", 1, 1, &n);
+  builder_bytes(&b->data, values, (size_t)n);
 }
 
 /* Values from low to high; rank > 1 becomes I8 with scales if b->int8. */

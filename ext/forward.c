@@ -1,0 +1,212 @@
+/*
+** From an image to what a network makes of it: the one path that img_hash and
+** everything beside it takes, and the memory of the last image.
+**
+** A forward pass is by far the dearest thing here, and most of what can be
+** asked of one image is on its way.  So a pass computes at once the latent
+** layers of all heads of the model's file, and their features and classifiers:
+** the codes of five lengths, the features and the label of a row of a table
+** then cost one decoding and one pass.  A layer that is none of these, or is
+** very long, is computed by itself when it is asked for.
+**
+** What a pass computes depends on the model alone, never on what was asked
+** first or on what is remembered: where a network folds layers together, what
+** else is computed decides how it rounds, and a float32 code must not depend on
+** that.
+**
+** The last image is remembered.  SQLite evaluates img_hash(readfile('x.jpg'))
+** once for every row of ORDER BY hamming(code, img_hash(readfile('x.jpg'))),
+** since readfile is not deterministic, and a forward pass for every row would
+** make the plain way to write a search the wrong one.  So a connection keeps
+** its last image and the passes that it went through (in its views, through one
+** model or several), and a repeated call costs a comparison of the image.  That
+** is compared whole: a hash of it would be as slow and less certain.
+*/
+#include <string.h>
+
+#include "ext_int.h"
+SQLITE_EXTENSION_INIT3
+
+#define FORWARD_BLOBS 64           /* that nn_run_blobs takes */
+#define FORWARD_SHORT (1 << 14)    /* floats of a layer computed unasked */
+
+/* What came of one pass; the values lie behind it in the same allocation. */
+struct bh_pass {
+  const nn_model *model;
+  int view;
+  sqlite3_int64 bytes;             /* of the allocation */
+  int count;
+  int blob[FORWARD_BLOBS];
+  float *values[FORWARD_BLOBS];
+};
+
+/* What to compute ---------------------------------------------------------- */
+
+static size_t forward_size(const nn_model *model, int blob) {
+  int chw[3];
+  return nn_model_blob_shape(model, blob, chw);
+}
+
+static int forward_index(const struct bh_pass *pass, int blob) {
+  for (int i = 0; i < pass->count; i++)
+    if (pass->blob[i] == blob) return i;
+  return -1;
+}
+
+/* Add a blob that there is, is short, and is not there yet. */
+static void forward_add(struct bh_pass *pass, int blob) {
+  if (blob < 0 || pass->count == FORWARD_BLOBS ||
+      forward_index(pass, blob) >= 0 ||
+      forward_size(pass->model, blob) > FORWARD_SHORT)
+    return;
+  pass->blob[pass->count++] = blob;
+}
+
+/* The blobs of a pass of which `blob` is wanted: those of the model's pass, or
+** that one alone. */
+static void forward_blobs(struct bh_pass *pass, int blob) {
+  int heads = nn_model_head_count(pass->model);
+  pass->count = 0;
+  for (int i = 0; i < heads; i++)
+    forward_add(pass, nn_model_head(pass->model, i)->latent);
+  for (int i = 0; i < heads; i++) {
+    forward_add(pass, nn_model_head(pass->model, i)->features);
+    forward_add(pass, nn_model_head(pass->model, i)->classifier);
+  }
+  if (forward_index(pass, blob) >= 0) return;
+  pass->count = 1;
+  pass->blob[0] = blob;
+}
+
+/* A pass with room for its values, NULL when out of memory. */
+static struct bh_pass *forward_new(const nn_model *model, int blob) {
+  struct bh_pass plan;
+  plan.model = model;
+  forward_blobs(&plan, blob);
+  size_t floats = 0;
+  for (int i = 0; i < plan.count; i++)
+    floats += forward_size(model, plan.blob[i]);
+  plan.bytes = (sqlite3_int64)(sizeof(plan) + floats * sizeof(float));
+  struct bh_pass *pass = sqlite3_malloc64((sqlite3_uint64)plan.bytes);
+  if (!pass) return NULL;
+  float *values = (float *)(pass + 1);
+  for (int i = 0; i < plan.count; i++) {
+    plan.values[i] = values;
+    values += forward_size(model, plan.blob[i]);
+  }
+  *pass = plan;
+  return pass;
+}
+
+static nn_status forward_no_memory(nn_error *err) {
+  err->status = NN_NOMEM;
+  err->text[0] = 0;
+  return NN_NOMEM;
+}
+
+/* Run the network on a picture; *out is for sqlite3_free. */
+static nn_status forward_run(bh_connection *c, const nn_model *model, int blob,
+                             const nn_picture *picture, struct bh_pass **out,
+                             nn_error *err) {
+  size_t n = forward_size(model, 0);
+  float *input = sqlite3_malloc64(n * sizeof(*input));
+  struct bh_pass *pass = forward_new(model, blob);
+  nn_status status = input && pass ? NN_OK : forward_no_memory(err);
+  if (!status) status = nn_prepare(&bh_memory, model, picture, input, err);
+  if (!status)
+    status = nn_run_blobs(&bh_memory, model, NN_FAST, input, 1, pass->blob,
+                          pass->count, pass->values, err);
+  sqlite3_free(input);
+  if (status) {
+    sqlite3_free(pass);
+    return status;
+  }
+  c->forward_passes++;
+  *out = pass;
+  return NN_OK;
+}
+
+/* The last image ---------------------------------------------------------- */
+
+static int forward_is_last(const bh_connection *c, const void *image,
+                           sqlite3_int64 n) {
+  return c->last.image && c->last.bytes == n &&
+         memcmp(c->last.image, image, (size_t)n) == 0;
+}
+
+/* What the connection remembers of this, or NULL. */
+static const float *forward_recall(const bh_connection *c,
+                                   const bh_look *look) {
+  for (int i = 0; i < c->last.count; i++) {
+    const struct bh_pass *pass = c->last.pass[i];
+    int at = pass->model == look->model && pass->view == look->view
+                 ? forward_index(pass, look->blob) : -1;
+    if (at < 0) continue;
+    return forward_is_last(c, look->image, look->bytes) ? pass->values[at]
+                                                        : NULL;
+  }
+  return NULL;
+}
+
+/* Keep a pass, if memory and the setting allow; else it stays the caller's. */
+static int forward_remember(bh_connection *c, const bh_look *look,
+                            struct bh_pass *pass) {
+  sqlite3_int64 total = look->bytes + pass->bytes;
+  for (int i = 0; i < c->last.count; i++) total += c->last.pass[i]->bytes;
+  if (c->last.count == BH_LAST_PASSES || total > c->config.cache_bytes ||
+      !forward_is_last(c, look->image, look->bytes)) {
+    bh_connection_forget(c);
+    if (look->bytes + pass->bytes > c->config.cache_bytes) return 0;
+    c->last.image = sqlite3_malloc64((sqlite3_uint64)look->bytes + 1);
+    if (!c->last.image) return 0;
+    memcpy(c->last.image, look->image, (size_t)look->bytes);
+    c->last.bytes = look->bytes;
+  }
+  c->last.pass[c->last.count++] = pass;
+  return 1;
+}
+
+void bh_connection_forget(bh_connection *c) {
+  sqlite3_free(c->last.image);
+  for (int i = 0; i < c->last.count; i++) sqlite3_free(c->last.pass[i]);
+  memset(&c->last, 0, sizeof(c->last));
+}
+
+/* For the other files ------------------------------------------------------ */
+
+nn_status bh_forward(bh_connection *c, const bh_look *look,
+                     nn_picture *picture, bh_output *out, nn_error *err) {
+  nn_picture view;
+  struct bh_pass *pass;
+  out->owned = NULL;
+  out->values = forward_recall(c, look);
+  if (out->values) return NN_OK;
+  if (!picture->pixels) {
+    nn_status status = nn_picture_decode(
+        &bh_memory, look->image, (size_t)look->bytes,
+        (uint64_t)c->config.max_pixels, picture, err);
+    if (status) {
+      memset(picture, 0, sizeof(*picture));
+      return status;
+    }
+  }
+  nn_view(picture, look->view, &view);
+  nn_status status = forward_run(c, look->model, look->blob, &view, &pass, err);
+  if (status) return status;
+  pass->view = look->view;
+  out->values = pass->values[forward_index(pass, look->blob)];
+  if (!forward_remember(c, look, pass)) out->owned = pass;
+  return NN_OK;
+}
+
+nn_status bh_forward_picture(bh_connection *c, const nn_model *model, int blob,
+                             const nn_picture *picture, bh_output *out,
+                             nn_error *err) {
+  struct bh_pass *pass;
+  out->owned = NULL;
+  nn_status status = forward_run(c, model, blob, picture, &pass, err);
+  if (status) return status;
+  out->values = pass->values[forward_index(pass, blob)];
+  out->owned = pass;
+  return NN_OK;
+}

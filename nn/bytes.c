@@ -1,0 +1,364 @@
+/*
+** The layers of integer networks but for the multiplications: pooling, joins,
+** tables, and what prepares them when a model is opened.
+**
+** Bytes lie as NHWC, so most of these loops run over the channels of a
+** position, which are contiguous and filled up to a multiple of 4; the filling
+** goes through the arithmetic with the rest, which costs nothing, and means
+** nothing.  They are plain C that a compiler's baseline vectors fit.  naive.c
+** has the same layers as their definition reads, and a test holds the two
+** equal.  Convolutions and inner products are packed.c.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+/* Bytes of a join that are summed at a time, in a buffer of their own, because
+** the result may lie where a bottom lies. */
+#define BYTES_PIECE 256
+
+static size_t bytes_positions(const nn_int_step *s, const nn_blob *blob) {
+  return (size_t)s->n * (size_t)blob->h * (size_t)blob->w;
+}
+
+static uint8_t bytes_clamp(int64_t x, int max) {
+  return (uint8_t)(x < 0 ? 0 : x > max ? max : x);
+}
+
+/* floor((a * m + 2^(s-1)) / 2^s).  Shifting a negative number to the right
+** keeps its sign with every compiler that there is a kernel for. */
+static int64_t bytes_requantise(int64_t a, int64_t m, int s) {
+  return (a * m + ((int64_t)1 << (s - 1))) >> s;
+}
+
+/* Pooling ----------------------------------------------------------------- */
+
+typedef struct bytes_window {
+  int y0, y1, x0, x1;    /* of the image */
+  int64_t divisor;
+} bytes_window;
+
+static bytes_window bytes_window_at(const nn_layer *l, const nn_blob *in,
+                                    int y, int x) {
+  bytes_window w;
+  w.divisor = nn_pool_window(l, 0, in->h, y, &w.y0, &w.y1);
+  w.divisor *= nn_pool_window(l, 1, in->w, x, &w.x0, &w.x1);
+  return w;
+}
+
+static void bytes_pool_max(const nn_blob *in, const bytes_window *w,
+                           const uint8_t *image, uint8_t *restrict to) {
+  size_t stride = nn_int_stride(in);
+  memset(to, 0, stride);
+  for (int y = w->y0; y < w->y1; y++) {
+    const uint8_t *from =
+        image + ((size_t)y * (size_t)in->w + (size_t)w->x0) * stride;
+    for (int x = w->x0; x < w->x1; x++, from += stride) {
+      for (size_t c = 0; c < stride; c++) {
+        to[c] = from[c] > to[c] ? from[c] : to[c];
+      }
+    }
+  }
+}
+
+static void bytes_pool_mean(const nn_blob *in, const bytes_window *w,
+                            const uint8_t *image, int64_t *restrict sum,
+                            uint8_t *to) {
+  size_t stride = nn_int_stride(in);
+  int64_t count = (int64_t)(w->y1 - w->y0) * (w->x1 - w->x0);
+  memset(sum, 0, stride * sizeof(*sum));
+  for (int y = w->y0; y < w->y1; y++) {
+    const uint8_t *from =
+        image + ((size_t)y * (size_t)in->w + (size_t)w->x0) * stride;
+    for (int x = w->x0; x < w->x1; x++, from += stride) {
+      for (size_t c = 0; c < stride; c++) sum[c] += from[c];
+    }
+  }
+  memset(to, 0, stride);
+  for (int c = 0; c < in->c; c++) {
+    int zero = nn_int_zero(in, (size_t)c);
+    /* the mean of q - zero, moved up by zero, so that nothing is negative */
+    int64_t total = sum[c] - count * zero + w->divisor * zero;
+    to[c] = (uint8_t)((2 * total + w->divisor) / (2 * w->divisor));
+  }
+}
+
+static void bytes_pooling(const nn_int_step *s) {
+  const nn_layer *l = s->layer;
+  const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
+  const uint8_t *image = s->in[0];
+  uint8_t *to = s->out;
+  for (int i = 0; i < s->n; i++, image += in->slots * 4) {
+    for (int y = 0; y < top->h; y++) {
+      for (int x = 0; x < top->w; x++, to += nn_int_stride(top)) {
+        bytes_window w = bytes_window_at(l, in, y, x);
+        if (l->average) bytes_pool_mean(in, &w, image, s->scratch, to);
+        else bytes_pool_max(in, &w, image, to);
+      }
+    }
+  }
+}
+
+/* Joins ------------------------------------------------------------------- */
+
+/* constant[c] = 2^(shift-1) - sum of factor * zero point, for the channels of
+** the bottoms [first, first + count) together.  It is an int32, and stays one
+** with the products added, because the sums were checked. */
+static void bytes_constant(const nn_model *model, const nn_layer *l, int first,
+                           int count, int32_t *to) {
+  const nn_blob *in = &model->blobs[l->bottom[first]];
+  for (int c = 0; c < in->c; c++) {
+    int64_t sum = (int64_t)1 << (l->whole.right - 1);
+    for (int j = first; j < first + count; j++) {
+      sum -= (int64_t)l->whole.factor[j] *
+             nn_int_zero(&model->blobs[l->bottom[j]], (size_t)c);
+    }
+    to[c] = (int32_t)sum;
+  }
+}
+
+static nn_status bytes_join_ready(nn_model *model, nn_layer *l,
+                                  nn_error *err) {
+  int parts = l->type == NN_CONCAT ? l->bottoms : 1;
+  size_t n = 0;
+  for (int j = 0; j < parts; j++) {
+    n += nn_int_stride(&model->blobs[l->bottom[j]]);
+  }
+  int32_t *to = nn_model_alloc(model, n, sizeof(*to));
+  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
+  l->whole.constant = to;
+  for (int j = 0; j < parts; j++) {
+    bytes_constant(model, l, j, parts == 1 ? l->bottoms : 1, to);
+    to += nn_int_stride(&model->blobs[l->bottom[j]]);
+  }
+  return NN_OK;
+}
+
+/* n <= BYTES_PIECE channels of one position, from the bottoms [first, first +
+** count), of which `skip` channels come before. */
+static void bytes_join(const nn_int_step *s, int first, int count, size_t skip,
+                       const int32_t *constant, size_t n, uint8_t *to) {
+  const nn_whole *w = &s->layer->whole;
+  const nn_blob *top = &s->blobs[s->layer->top];
+  int zero = nn_int_zero(top, 0), max = top->quant.max, right = w->right;
+  int32_t sum[BYTES_PIECE];
+  memcpy(sum, constant, n * sizeof(*sum));
+  for (int j = first; j < first + count; j++) {
+    const uint8_t *from = (const uint8_t *)s->in[j] + skip;
+    int32_t factor = w->factor[j];
+    for (size_t i = 0; i < n; i++) sum[i] += factor * from[i];
+  }
+  for (size_t i = 0; i < n; i++) {
+    int32_t q = (sum[i] >> right) + zero;
+    q = q < 0 ? 0 : q;
+    to[i] = (uint8_t)(q > max ? max : q);
+  }
+}
+
+static void bytes_eltwise(const nn_int_step *s) {
+  const nn_blob *top = &s->blobs[s->layer->top];
+  size_t stride = nn_int_stride(top), positions = bytes_positions(s, top);
+  uint8_t *to = s->out;
+  for (size_t p = 0; p < positions; p++) {
+    for (size_t c = 0; c < stride; c += BYTES_PIECE) {
+      size_t n = stride - c < BYTES_PIECE ? stride - c : BYTES_PIECE;
+      bytes_join(s, 0, s->layer->bottoms, p * stride + c,
+                 s->layer->whole.constant + c, n, to + p * stride + c);
+    }
+  }
+}
+
+static void bytes_concat(const nn_int_step *s) {
+  const nn_layer *l = s->layer;
+  const nn_blob *top = &s->blobs[l->top];
+  size_t stride = nn_int_stride(top), positions = bytes_positions(s, top);
+  uint8_t *to = s->out;
+  for (size_t p = 0; p < positions; p++, to += stride) {
+    const int32_t *constant = l->whole.constant;
+    size_t at = 0;
+    for (int j = 0; j < l->bottoms; j++) {
+      const nn_blob *in = &s->blobs[l->bottom[j]];
+      size_t channels = (size_t)in->c;
+      for (size_t c = 0; c < channels; c += BYTES_PIECE) {
+        size_t n = channels - c < BYTES_PIECE ? channels - c : BYTES_PIECE;
+        bytes_join(s, j, 1, p * nn_int_stride(in) + c, constant + c, n,
+                   to + at + c);
+      }
+      at += channels;
+      constant += nn_int_stride(in);
+    }
+    memset(to + at, 0, stride - at);
+  }
+}
+
+/* Tables ------------------------------------------------------------------ */
+
+static void bytes_sigmoid(const nn_int_step *s) {
+  const nn_whole *w = &s->layer->whole;
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  size_t stride = nn_int_stride(in), positions = bytes_positions(s, in);
+  uint8_t *to = s->out;
+  if (!in->quant.sums) {
+    const uint8_t *from = s->in[0];
+    for (size_t i = 0; i < positions * stride; i++) to[i] = w->lookup[from[i]];
+    return;
+  }
+  const int32_t *from = s->in[0];
+  for (size_t p = 0; p < positions; p++, to += stride, from += in->c) {
+    for (int c = 0; c < in->c; c++) {
+      int64_t q = bytes_requantise(from[c], w->multiplier[c], w->shift[c]);
+      to[c] = w->lookup[bytes_clamp(128 + q, 255)];
+    }
+    memset(to + in->c, 0, stride - (size_t)in->c);
+  }
+}
+
+static uint32_t bytes_square(const nn_blob *in, const uint8_t *from, int c) {
+  int value = from[c] - nn_int_zero(in, (size_t)c);
+  return (uint32_t)(value * value);
+}
+
+/* One position; the sum moves along with the channels.  It is below 2^32:
+** local_size is at most 65535, a square at most 255 * 255. */
+static void bytes_lrn_at(const nn_int_step *s, const uint8_t *from,
+                         uint8_t *to) {
+  const nn_layer *l = s->layer;
+  const nn_whole *w = &l->whole;
+  const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
+  int half = l->local_size / 2, zero = nn_int_zero(top, 0);
+  uint32_t sum = 0, last = (uint32_t)w->entries - 1;
+  for (int c = 0; c < half && c < in->c; c++) sum += bytes_square(in, from, c);
+  for (int c = 0; c < in->c; c++) {
+    if (in->c - c > half) sum += bytes_square(in, from, c + half);
+    uint32_t entry = sum >> w->sum_shift;
+    int value = from[c] - nn_int_zero(in, (size_t)c);
+    int64_t q = bytes_requantise(value, w->table[entry < last ? entry : last],
+                                 w->right);
+    to[c] = bytes_clamp(zero + q, top->quant.max);
+    if (c >= half) sum -= bytes_square(in, from, c - half);
+  }
+  memset(to + in->c, 0, nn_int_stride(in) - (size_t)in->c);
+}
+
+static void bytes_lrn(const nn_int_step *s) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  size_t stride = nn_int_stride(in), positions = bytes_positions(s, in);
+  const uint8_t *from = s->in[0];
+  uint8_t *to = s->out;
+  for (size_t p = 0; p < positions; p++) {
+    bytes_lrn_at(s, from + p * stride, to + p * stride);
+  }
+}
+
+static int64_t bytes_exponential(const nn_whole *w, int64_t below) {
+  below >>= w->right;
+  return w->table[below < w->entries ? below : w->entries - 1];
+}
+
+static void bytes_softmax(const nn_int_step *s) {
+  const nn_whole *w = &s->layer->whole;
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  size_t positions = bytes_positions(s, in);
+  const int32_t *from = s->in[0];
+  int32_t *to = s->out;
+  for (size_t p = 0; p < positions; p++, from += in->c, to += in->c) {
+    int64_t most = from[0], sum = 0;
+    for (int c = 1; c < in->c; c++) most = from[c] > most ? from[c] : most;
+    for (int c = 0; c < in->c; c++) {
+      sum += bytes_exponential(w, most - from[c]);
+    }
+    for (int c = 0; c < in->c; c++) {
+      int64_t e = bytes_exponential(w, most - from[c]);
+      to[c] = (int32_t)(((e << 24) + sum / 2) / sum);
+    }
+  }
+}
+
+/* The rest ---------------------------------------------------------------- */
+
+static void bytes_relu(const nn_int_step *s) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  size_t stride = nn_int_stride(in), positions = bytes_positions(s, in);
+  const uint8_t *from = s->in[0];
+  uint8_t *to = s->out, zero = (uint8_t)nn_int_zero(in, 0);
+  if (in->quant.span >= (size_t)in->c) {
+    if (!zero && to == from) return;
+    for (size_t i = 0; i < positions * stride; i++) {
+      to[i] = from[i] > zero ? from[i] : zero;
+    }
+    return;
+  }
+  for (size_t p = 0; p < positions; p++, from += stride, to += stride) {
+    for (int c = 0; c < in->c; c++) {
+      zero = (uint8_t)nn_int_zero(in, (size_t)c);
+      to[c] = from[c] > zero ? from[c] : zero;
+    }
+    memset(to + in->c, 0, stride - (size_t)in->c);
+  }
+}
+
+static void bytes_flatten(const nn_int_step *s) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  const nn_blob *top = &s->blobs[s->layer->top];
+  size_t plane = (size_t)in->h * (size_t)in->w, stride = nn_int_stride(in);
+  const uint8_t *from = s->in[0];
+  uint8_t *to = s->out;
+  if (to == from) return;
+  for (int i = 0; i < s->n; i++, from += in->slots * 4) {
+    for (int c = 0; c < in->c; c++) {
+      for (size_t p = 0; p < plane; p++) *to++ = from[p * stride + (size_t)c];
+    }
+    for (size_t c = in->size; c < nn_int_stride(top); c++) *to++ = 0;
+  }
+}
+
+static void bytes_mirror_mean(const nn_int_step *s) {
+  size_t n = (size_t)s->n * s->blobs[s->layer->top].slots * 4;
+  const uint8_t *from = s->in[0];
+  uint8_t *to = s->out;
+  if (!s->mirrored) {
+    memcpy(to, from, n);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) to[i] = (uint8_t)((to[i] + from[i] + 1) >> 1);
+}
+
+void nn_int_fast(const nn_int_step *s) {
+  switch (s->layer->type) {
+    case NN_CONVOLUTION:
+    case NN_INNER_PRODUCT: nn_packed_run(s); break;
+    case NN_POOLING: bytes_pooling(s); break;
+    case NN_ELTWISE: bytes_eltwise(s); break;
+    case NN_CONCAT: bytes_concat(s); break;
+    case NN_SIGMOID: bytes_sigmoid(s); break;
+    case NN_LRN: bytes_lrn(s); break;
+    case NN_SOFTMAX: bytes_softmax(s); break;
+    case NN_RELU: bytes_relu(s); break;
+    case NN_FLATTEN: bytes_flatten(s); break;
+    case NN_MIRROR_MEAN: bytes_mirror_mean(s); break;
+    case NN_BATCH_NORM: break;   /* refused in integer networks */
+  }
+}
+
+/* Before it runs ---------------------------------------------------------- */
+
+nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err) {
+  switch (layer->type) {
+    case NN_CONVOLUTION:
+    case NN_INNER_PRODUCT: return nn_packed_ready(model, layer, err);
+    case NN_ELTWISE:
+    case NN_CONCAT: return bytes_join_ready(model, layer, err);
+    default: return NN_OK;
+  }
+}
+
+size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs) {
+  const nn_blob *in = &blobs[layer->bottom[0]];
+  switch (layer->type) {
+    case NN_CONVOLUTION:
+    case NN_INNER_PRODUCT: return nn_packed_scratch(layer);
+    case NN_POOLING:
+      return layer->average ? nn_int_stride(in) * sizeof(int64_t) / 4 : 0;
+    default: return 0;
+  }
+}

@@ -1,0 +1,498 @@
+/*
+** The sums of integer networks, as fast as the CPU allows.
+**
+** Nearly all the time of img_hash under an integer model goes into one loop:
+** products of activations (bytes without sign) and weights (bytes with sign),
+** added in 32 bits.  It is here once in plain C, which is the reference, and
+** once for each instruction set that does it faster:
+**
+**   scalar      as the definition reads
+**   generic     GCC's vectors of 16 bytes: the baseline, whatever it is
+**   avx2        32 products at a time by VPMADDUBSW
+**   avxvnni     32 at a time by VPDPBUSD, on CPUs that have it without AVX-512
+**   avx512vnni  64 at a time by VPDPBUSD
+**
+** All add the same integers, and no sum leaves 32 bits (weights/README.md), so
+** which one runs, and in which order it adds, is never seen in a code.
+**
+** A call is a tile: some rows (positions of the output) by sixteen channels,
+** over all taps of the filter.  Weights lie so that one load gives four input
+** channels of eight or sixteen outputs; of the activations four bytes are
+** spread over a register.  Each load of weights then serves all rows, and the
+** sums stay in registers until the tile is done.  Every number of rows up to
+** the form's own is compiled for itself, so a tile at the edge costs its share.
+**
+** AVX2 has no exact way to add four products of bytes at once: VPMADDUBSW adds
+** two of them in 16 bits, saturating.  Two products of 0..127 and -128..127 do
+** fit, so their sum is widened before anything is added to it.  Where bytes go
+** up to 255 they would not fit, and both factors are widened first: the even
+** and the odd bytes of a register are 16-bit numbers in the lanes they have, so
+** VPMADDWD of each gives sums for the same outputs.  VPDPBUSD adds four
+** products in 32 bits, exactly, for bytes up to 255 as well.
+**
+** Requantisation, from sums back to bytes, is here too, in 64 bits.
+**
+** Not here: which bytes a tile reads, padding, layers, which are the callers'.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define INTEGER_X86 1
+#define INTEGER_AVX2 __attribute__((target("avx2")))
+#define INTEGER_AVX512 \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+/* Older compilers do not know the name. */
+#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11)
+#define INTEGER_AVXVNNI __attribute__((target("avx2,avxvnni")))
+#endif
+#endif
+
+/* A tile for a constant number of rows, whose sums must end in registers. */
+#define INTEGER_TILE static inline __attribute__((always_inline)) void
+#ifdef __clang__
+#define INTEGER_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define INTEGER_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define INTEGER_BYTES (NN_INT_BLOCK * 4)   /* weights of a tap and quad */
+
+/* The plain reference ----------------------------------------------------- */
+
+static void integer_scalar(int rows, int taps, int quads,
+                           const uint8_t *const *in, const int8_t *weight,
+                           int32_t *out) {
+  for (int r = 0; r < rows; r++)
+    for (int o = 0; o < NN_INT_BLOCK; o++) {
+      int32_t sum = 0;
+      for (int t = 0; t < taps; t++)
+        for (int c = 0; c < 4 * quads; c++) {
+          size_t quad = (size_t)t * quads + c / 4;
+          sum += in[(size_t)t * rows + r][c] *
+                 weight[(quad * NN_INT_BLOCK + o) * 4 + c % 4];
+        }
+      out[r * NN_INT_BLOCK + o] = sum;
+    }
+}
+
+static void integer_scalar_bytes(int n, const int32_t *acc,
+                                 const int32_t *bias, const int32_t *m,
+                                 const int32_t *s, int zero, int max,
+                                 uint8_t *out) {
+  for (int i = 0; i < n; i++) {
+    /* At most 2^62, and half of that to round: no overflow. */
+    int64_t y = ((int64_t)acc[i] + bias[i]) * m[i];
+    y = zero + ((y + ((int64_t)1 << (s[i] - 1))) >> s[i]);
+    out[i] = (uint8_t)(y < 0 ? 0 : y > max ? max : y);
+  }
+}
+
+/* The baseline ------------------------------------------------------------ */
+
+typedef int16_t integer_halves __attribute__((vector_size(16)));
+typedef int32_t integer_words __attribute__((vector_size(16)));
+
+#define INTEGER_GENERIC_ROWS 2
+
+/* The sum of the two 16-bit numbers in each word. */
+#define INTEGER_PAIRS(x) \
+  (((integer_words)(x) << 16 >> 16) + ((integer_words)(x) >> 16))
+
+/* Four bytes that start at p, the even (shift 0) or odd (8) ones. */
+static inline integer_halves integer_spread(const uint8_t *p, int shift) {
+  int32_t x = (int32_t)(nn_load32(p) >> shift & 0x00ff00ff);
+  return (integer_halves)(integer_words){x, x, x, x};
+}
+
+/* Products of bytes fit 16 bits with a sign, two of up to 127 together. */
+INTEGER_TILE integer_generic_tile(const int wide, const int rows, int taps,
+                                  int quads, const uint8_t *const *in,
+                                  const int8_t *weight, int32_t *out) {
+  integer_words acc[INTEGER_GENERIC_ROWS][4];
+  memset(acc, 0, sizeof(acc));
+  for (int t = 0; t < taps; t++, in += rows)
+    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+      integer_halves even[INTEGER_GENERIC_ROWS], odd[INTEGER_GENERIC_ROWS];
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) {
+        even[r] = integer_spread(in[r] + 4 * q, 0);
+        odd[r] = integer_spread(in[r] + 4 * q, 8);
+      }
+      INTEGER_UNROLL
+      for (int k = 0; k < 4; k++) {
+        integer_halves w;
+        memcpy(&w, weight + 16 * k, 16);
+        integer_halves w_even = w << 8 >> 8, w_odd = w >> 8;
+        INTEGER_UNROLL
+        for (int r = 0; r < rows; r++) {
+          integer_halves x = even[r] * w_even, y = odd[r] * w_odd;
+          if (wide)
+            acc[r][k] += INTEGER_PAIRS(x) + INTEGER_PAIRS(y);
+          else
+            acc[r][k] += INTEGER_PAIRS(x + y);
+        }
+      }
+    }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++)
+    memcpy(out + r * NN_INT_BLOCK, acc[r], sizeof(acc[r]));
+}
+
+static void integer_generic_sums(int rows, int taps, int quads,
+                                 const uint8_t *const *in,
+                                 const int8_t *weight, int32_t *out) {
+  if (rows == 1)
+    integer_generic_tile(0, 1, taps, quads, in, weight, out);
+  else
+    integer_generic_tile(0, 2, taps, quads, in, weight, out);
+}
+
+static void integer_generic_wide(int rows, int taps, int quads,
+                                 const uint8_t *const *in,
+                                 const int8_t *weight, int32_t *out) {
+  if (rows == 1)
+    integer_generic_tile(1, 1, taps, quads, in, weight, out);
+  else
+    integer_generic_tile(1, 2, taps, quads, in, weight, out);
+}
+
+#ifdef INTEGER_X86
+
+/* Four bytes for a broadcast. */
+static inline int32_t integer_quad(const uint8_t *p) {
+  int32_t x;
+  memcpy(&x, p, 4);
+  return x;
+}
+
+/* One case of a switch over the number of rows. */
+#define INTEGER_CASE(tile, r)                   \
+  case r:                                       \
+    tile(r, taps, quads, in, weight, out);      \
+    break;
+#define INTEGER_CASES4(tile, r)                              \
+  INTEGER_CASE(tile, (r) + 1) INTEGER_CASE(tile, (r) + 2)    \
+  INTEGER_CASE(tile, (r) + 3) INTEGER_CASE(tile, (r) + 4)
+
+/* AVX2 -------------------------------------------------------------------- */
+
+#define INTEGER_AVX2_ROWS 4
+
+INTEGER_AVX2
+INTEGER_TILE integer_avx2_sums_tile(const int rows, int taps, int quads,
+                                    const uint8_t *const *in,
+                                    const int8_t *weight, int32_t *out) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i acc[INTEGER_AVX2_ROWS][2];
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+  for (int t = 0; t < taps; t++, in += rows)
+    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+      __m256i w0 = _mm256_load_si256((const __m256i *)weight);
+      __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) {
+        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
+        __m256i p0 = _mm256_madd_epi16(_mm256_maddubs_epi16(x, w0), ones);
+        __m256i p1 = _mm256_madd_epi16(_mm256_maddubs_epi16(x, w1), ones);
+        acc[r][0] = _mm256_add_epi32(acc[r][0], p0);
+        acc[r][1] = _mm256_add_epi32(acc[r][1], p1);
+      }
+    }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
+    _mm256_storeu_si256((__m256i *)out, acc[r][0]);
+    _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
+  }
+}
+
+INTEGER_AVX2
+INTEGER_TILE integer_avx2_wide_tile(const int rows, int taps, int quads,
+                                    const uint8_t *const *in,
+                                    const int8_t *weight, int32_t *out) {
+  const __m256i low = _mm256_set1_epi16(255);
+  __m256i acc[INTEGER_AVX2_ROWS][2];
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+  for (int t = 0; t < taps; t++, in += rows)
+    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+      __m256i w0 = _mm256_load_si256((const __m256i *)weight);
+      __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
+      __m256i even0 = _mm256_srai_epi16(_mm256_slli_epi16(w0, 8), 8);
+      __m256i even1 = _mm256_srai_epi16(_mm256_slli_epi16(w1, 8), 8);
+      __m256i odd0 = _mm256_srai_epi16(w0, 8);
+      __m256i odd1 = _mm256_srai_epi16(w1, 8);
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) {
+        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
+        __m256i even = _mm256_and_si256(x, low);
+        __m256i odd = _mm256_srli_epi16(x, 8);
+        __m256i p0 = _mm256_add_epi32(_mm256_madd_epi16(even, even0),
+                                      _mm256_madd_epi16(odd, odd0));
+        __m256i p1 = _mm256_add_epi32(_mm256_madd_epi16(even, even1),
+                                      _mm256_madd_epi16(odd, odd1));
+        acc[r][0] = _mm256_add_epi32(acc[r][0], p0);
+        acc[r][1] = _mm256_add_epi32(acc[r][1], p1);
+      }
+    }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
+    _mm256_storeu_si256((__m256i *)out, acc[r][0]);
+    _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
+  }
+}
+
+INTEGER_AVX2
+static void integer_avx2_sums(int rows, int taps, int quads,
+                              const uint8_t *const *in, const int8_t *weight,
+                              int32_t *out) {
+  switch (rows) { INTEGER_CASES4(integer_avx2_sums_tile, 0) }
+}
+
+INTEGER_AVX2
+static void integer_avx2_wide(int rows, int taps, int quads,
+                              const uint8_t *const *in, const int8_t *weight,
+                              int32_t *out) {
+  switch (rows) { INTEGER_CASES4(integer_avx2_wide_tile, 0) }
+}
+
+/* Requantise the numbers in the even lanes of x, by the even lanes of m and s,
+** and clamp them.  AVX2 shifts 64 bits to the right without the sign only, so
+** 2^62, a multiple of 2^s, is added before and its share taken off after. */
+INTEGER_AVX2
+static inline __m256i integer_avx2_requantise(__m256i x, __m256i m, __m256i s,
+                                              __m256i zero, __m256i max) {
+  const __m256i one = _mm256_set1_epi64x(1);
+  const __m256i offset = _mm256_set1_epi64x((int64_t)1 << 62);
+  s = _mm256_and_si256(s, _mm256_set1_epi64x(63));
+  __m256i half = _mm256_sllv_epi64(one, _mm256_sub_epi64(s, one));
+  __m256i y = _mm256_add_epi64(_mm256_mul_epi32(x, m),
+                               _mm256_add_epi64(half, offset));
+  y = _mm256_sub_epi64(_mm256_srlv_epi64(y, s), _mm256_srlv_epi64(offset, s));
+  y = _mm256_add_epi64(y, zero);
+  y = _mm256_blendv_epi8(y, max, _mm256_cmpgt_epi64(y, max));
+  return _mm256_andnot_si256(
+      _mm256_cmpgt_epi64(_mm256_setzero_si256(), y), y);
+}
+
+INTEGER_AVX2
+static void integer_avx2_bytes(int n, const int32_t *acc, const int32_t *bias,
+                               const int32_t *m, const int32_t *s, int zero,
+                               int max, uint8_t *out) {
+  const __m256i zeros = _mm256_set1_epi64x(zero);
+  const __m256i maxima = _mm256_set1_epi64x(max);
+  int i = 0;
+  for (; i + 8 <= n; i += 8) {
+    __m256i x = _mm256_add_epi32(
+        _mm256_loadu_si256((const __m256i *)(acc + i)),
+        _mm256_loadu_si256((const __m256i *)(bias + i)));
+    __m256i mi = _mm256_loadu_si256((const __m256i *)(m + i));
+    __m256i si = _mm256_loadu_si256((const __m256i *)(s + i));
+    __m256i even = integer_avx2_requantise(x, mi, si, zeros, maxima);
+    __m256i odd = integer_avx2_requantise(
+        _mm256_srli_epi64(x, 32), _mm256_srli_epi64(mi, 32),
+        _mm256_srli_epi64(si, 32), zeros, maxima);
+    __m256i y = _mm256_or_si256(even, _mm256_slli_epi64(odd, 32));
+    __m128i y16 = _mm_packus_epi32(_mm256_castsi256_si128(y),
+                                   _mm256_extracti128_si256(y, 1));
+    _mm_storel_epi64((__m128i *)(out + i), _mm_packus_epi16(y16, y16));
+  }
+  integer_scalar_bytes(n - i, acc + i, bias + i, m + i, s + i, zero, max,
+                       out + i);
+}
+
+/* AVX-VNNI ---------------------------------------------------------------- */
+
+#ifdef INTEGER_AVXVNNI
+
+#define INTEGER_AVXVNNI_ROWS 6
+
+INTEGER_AVXVNNI
+INTEGER_TILE integer_avxvnni_tile(const int rows, int taps, int quads,
+                                  const uint8_t *const *in,
+                                  const int8_t *weight, int32_t *out) {
+  __m256i acc[INTEGER_AVXVNNI_ROWS][2];
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+  for (int t = 0; t < taps; t++, in += rows)
+    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+      __m256i w0 = _mm256_load_si256((const __m256i *)weight);
+      __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) {
+        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
+        acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], x, w0);
+        acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], x, w1);
+      }
+    }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
+    _mm256_storeu_si256((__m256i *)out, acc[r][0]);
+    _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
+  }
+}
+
+INTEGER_AVXVNNI
+static void integer_avxvnni(int rows, int taps, int quads,
+                            const uint8_t *const *in, const int8_t *weight,
+                            int32_t *out) {
+  switch (rows) {
+    INTEGER_CASES4(integer_avxvnni_tile, 0)
+    INTEGER_CASE(integer_avxvnni_tile, 5)
+    INTEGER_CASE(integer_avxvnni_tile, 6)
+  }
+}
+
+#endif
+
+/* AVX-512 with VNNI ------------------------------------------------------- */
+
+#ifndef INTEGER_AVX512_ROWS
+#define INTEGER_AVX512_ROWS 16
+#endif
+
+/* Four quads at a time: a row's pointer, for which there is no register, is
+** then loaded once for four broadcasts. */
+INTEGER_AVX512
+INTEGER_TILE integer_avx512_tile(const int rows, int taps, int quads,
+                                 const uint8_t *const *in,
+                                 const int8_t *weight, int32_t *out) {
+  __m512i acc[INTEGER_AVX512_ROWS];
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++) acc[r] = _mm512_setzero_si512();
+  for (int t = 0; t < taps; t++, in += rows) {
+    int q = 0;
+    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
+      __m512i w0 = _mm512_load_si512(weight);
+      __m512i w1 = _mm512_load_si512(weight + INTEGER_BYTES);
+      __m512i w2 = _mm512_load_si512(weight + 2 * INTEGER_BYTES);
+      __m512i w3 = _mm512_load_si512(weight + 3 * INTEGER_BYTES);
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) {
+        const uint8_t *p = in[r] + 4 * q;
+        acc[r] = _mm512_dpbusd_epi32(
+            acc[r], _mm512_set1_epi32(integer_quad(p)), w0);
+        acc[r] = _mm512_dpbusd_epi32(
+            acc[r], _mm512_set1_epi32(integer_quad(p + 4)), w1);
+        acc[r] = _mm512_dpbusd_epi32(
+            acc[r], _mm512_set1_epi32(integer_quad(p + 8)), w2);
+        acc[r] = _mm512_dpbusd_epi32(
+            acc[r], _mm512_set1_epi32(integer_quad(p + 12)), w3);
+      }
+    }
+    for (; q < quads; q++, weight += INTEGER_BYTES) {
+      __m512i w = _mm512_load_si512(weight);
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++)
+        acc[r] = _mm512_dpbusd_epi32(
+            acc[r], _mm512_set1_epi32(integer_quad(in[r] + 4 * q)), w);
+    }
+  }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++)
+    _mm512_storeu_si512(out + r * NN_INT_BLOCK, acc[r]);
+}
+
+INTEGER_AVX512
+static void integer_avx512(int rows, int taps, int quads,
+                           const uint8_t *const *in, const int8_t *weight,
+                           int32_t *out) {
+  switch (rows) {
+    INTEGER_CASES4(integer_avx512_tile, 0)
+    INTEGER_CASES4(integer_avx512_tile, 4)
+    INTEGER_CASES4(integer_avx512_tile, 8)
+    INTEGER_CASES4(integer_avx512_tile, 12)
+  }
+}
+
+/* As integer_avx2_requantise. */
+INTEGER_AVX512
+static inline __m512i integer_avx512_requantise(__m512i x, __m512i m,
+                                                __m512i s, __m512i zero,
+                                                __m512i max) {
+  const __m512i one = _mm512_set1_epi64(1);
+  s = _mm512_and_si512(s, _mm512_set1_epi64(63));
+  __m512i half = _mm512_sllv_epi64(one, _mm512_sub_epi64(s, one));
+  __m512i y = _mm512_add_epi64(_mm512_mul_epi32(x, m), half);
+  y = _mm512_add_epi64(_mm512_srav_epi64(y, s), zero);
+  return _mm512_max_epi64(_mm512_min_epi64(y, max), _mm512_setzero_si512());
+}
+
+/* Sixteen channels, of which the mask says which are there. */
+INTEGER_AVX512
+static inline __m128i integer_avx512_bytes16(__mmask16 mask,
+                                             const int32_t *acc,
+                                             const int32_t *bias,
+                                             const int32_t *m,
+                                             const int32_t *s, __m512i zero,
+                                             __m512i max) {
+  __m512i x = _mm512_add_epi32(_mm512_maskz_loadu_epi32(mask, acc),
+                               _mm512_maskz_loadu_epi32(mask, bias));
+  __m512i mi = _mm512_maskz_loadu_epi32(mask, m);
+  __m512i si = _mm512_maskz_loadu_epi32(mask, s);
+  __m512i even = integer_avx512_requantise(x, mi, si, zero, max);
+  __m512i odd = integer_avx512_requantise(
+      _mm512_srli_epi64(x, 32), _mm512_srli_epi64(mi, 32),
+      _mm512_srli_epi64(si, 32), zero, max);
+  return _mm512_cvtepi32_epi8(
+      _mm512_or_si512(even, _mm512_slli_epi64(odd, 32)));
+}
+
+INTEGER_AVX512
+static void integer_avx512_bytes(int n, const int32_t *acc,
+                                 const int32_t *bias, const int32_t *m,
+                                 const int32_t *s, int zero, int max,
+                                 uint8_t *out) {
+  const __m512i zeros = _mm512_set1_epi64(zero);
+  const __m512i maxima = _mm512_set1_epi64(max);
+  int i = 0;
+  for (; i + 16 <= n; i += 16)
+    _mm_storeu_si128((__m128i *)(out + i),
+                     integer_avx512_bytes16(0xffff, acc + i, bias + i, m + i,
+                                            s + i, zeros, maxima));
+  if (i < n) {
+    __mmask16 mask = (__mmask16)((1 << (n - i)) - 1);
+    _mm_mask_storeu_epi8(out + i, mask,
+                         integer_avx512_bytes16(mask, acc + i, bias + i,
+                                                m + i, s + i, zeros, maxima));
+  }
+}
+
+#endif
+
+/* Dispatch ---------------------------------------------------------------- */
+
+/* From the plain one to the fastest, each with what it needs of the CPU. */
+static const struct {
+  nn_int_form form;
+  unsigned needs;
+} integer_forms[] = {
+    {{"scalar", 4, integer_scalar, integer_scalar, integer_scalar_bytes}, 0},
+    {{"generic", INTEGER_GENERIC_ROWS, integer_generic_sums,
+      integer_generic_wide, integer_scalar_bytes}, 0},
+#ifdef INTEGER_X86
+    {{"avx2", INTEGER_AVX2_ROWS, integer_avx2_sums, integer_avx2_wide,
+      integer_avx2_bytes}, NN_CPU_AVX2},
+#ifdef INTEGER_AVXVNNI
+    {{"avxvnni", INTEGER_AVXVNNI_ROWS, integer_avxvnni, integer_avxvnni,
+      integer_avx2_bytes}, NN_CPU_AVX2 | NN_CPU_AVXVNNI},
+#endif
+    {{"avx512vnni", INTEGER_AVX512_ROWS, integer_avx512, integer_avx512,
+      integer_avx512_bytes}, NN_CPU_AVX512VNNI},
+#endif
+};
+#define INTEGER_FORMS ((int)(sizeof(integer_forms) / sizeof(*integer_forms)))
+
+const nn_int_form *nn_int_kernels_for(unsigned cpu, int i) {
+  for (int j = 0; j < INTEGER_FORMS; j++)
+    if ((integer_forms[j].needs & ~cpu) == 0 && i-- == 0)
+      return &integer_forms[j].form;
+  return NULL;
+}
+
+const nn_int_form *nn_int_kernels(int i) {
+  return nn_int_kernels_for(nn_cpu_features(), i);
+}

@@ -1,0 +1,245 @@
+/*
+** Convolutions and inner products of integer networks, through the kernels of
+** integer.c: what img_hash() spends its time in.
+**
+** Weights are packed once, when the model is opened, into blocks of
+** NN_INT_BLOCK output channels, the way the kernels read them.  Nothing is
+** unrolled: a kernel takes, for each tap of the filter and each of a few
+** output positions, a pointer to the channels that the tap sees there (the
+** indirection buffer of XNNPACK), and what lies outside of the image is a
+** position whose bytes are the zero point.  So strides, dilation and padding
+** are a matter of pointers, an inner product is a convolution whose kernel is
+** the whole plane, and a batch is more positions.
+**
+** The outer loop goes over blocks of channels and the inner one over positions,
+** so that the weights of a block stay in the cache; pointers are made for a
+** strip of positions at a time.
+**
+** Zero points cost nothing at run time: sum of w * (q - zero) + bias is the sum
+** of w * q and a constant (nn_whole.folded).
+**
+** Groups whose output channels do not fill a block share one: their block reads
+** the channels of all of them, with weights of 0 where a filter does not look.
+** For a depthwise convolution that is 16 groups a block.  A block that ends
+** within four channels reads up to three bytes too many; what lies there, at
+** worst behind the last blob and then this file's scratch memory, meets weights
+** of 0.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+/* Pointers that are made at a time, unless one step needs more. */
+#define PACKED_POINTERS 8192
+
+/* A block of output channels: which, and what they read. */
+typedef struct packed_block {
+  int out, outs;    /* channels [out, out + outs) */
+  int in, ins;      /* from channels [in, in + ins) */
+  int quads;        /* which are read four at a time */
+} packed_block;
+
+/* Blocks ------------------------------------------------------------------ */
+
+/* Groups that share a block. */
+static int packed_shared(const nn_layer *l, const nn_blob *top) {
+  int outputs = top->c / l->group;
+  int shared = outputs >= NN_INT_BLOCK ? 1 : NN_INT_BLOCK / outputs;
+  return shared < l->group ? shared : l->group;
+}
+
+/* Blocks of as many groups as share one. */
+static int packed_per_unit(const nn_layer *l, const nn_blob *top) {
+  int outputs = top->c / l->group * packed_shared(l, top);
+  return (outputs + NN_INT_BLOCK - 1) / NN_INT_BLOCK;
+}
+
+static int packed_blocks(const nn_layer *l, const nn_blob *top) {
+  int shared = packed_shared(l, top);
+  return (l->group + shared - 1) / shared * packed_per_unit(l, top);
+}
+
+static packed_block packed_get(const nn_layer *l, const nn_blob *blobs,
+                               int k) {
+  const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
+  int inputs = in->c / l->group, outputs = top->c / l->group;
+  int shared = packed_shared(l, top), per_unit = packed_per_unit(l, top);
+  int first = k / per_unit * shared, part = k % per_unit * NN_INT_BLOCK;
+  int groups = l->group - first < shared ? l->group - first : shared;
+  packed_block b;
+  b.out = first * outputs + part;
+  b.outs = groups * outputs - part;
+  if (b.outs > NN_INT_BLOCK) b.outs = NN_INT_BLOCK;
+  b.in = first * inputs;
+  b.ins = groups * inputs;
+  b.quads = (b.ins + 3) / 4;
+  return b;
+}
+
+static size_t packed_taps(const nn_layer *l) {
+  return (size_t)l->kernel[0] * (size_t)l->kernel[1];
+}
+
+/* Bytes of a block's weights: those of the first, which no block exceeds. */
+static size_t packed_bytes(const nn_layer *l, const nn_blob *blobs) {
+  packed_block b = packed_get(l, blobs, 0);
+  return nn_mul(packed_taps(l), (size_t)b.quads * NN_INT_BLOCK * 4);
+}
+
+/* Packing ----------------------------------------------------------------- */
+
+/* Output channel o of the block into its lane. */
+static void packed_filter(const nn_layer *l, const nn_blob *blobs,
+                          const packed_block *b, int o, int8_t *to) {
+  int inputs = blobs[l->bottom[0]].c / l->group;
+  int outputs = blobs[l->top].c / l->group;
+  int first = (b->out + o) / outputs * inputs - b->in;
+  size_t taps = packed_taps(l), quads = (size_t)b->quads;
+  const int8_t *weight =
+      l->whole.weight + (size_t)(b->out + o) * (size_t)inputs * taps;
+  for (int c = first; c < first + inputs; c++) {
+    size_t at = ((size_t)(c / 4) * NN_INT_BLOCK + (size_t)o) * 4 +
+                (size_t)(c % 4);
+    for (size_t t = 0; t < taps; t++) {
+      to[at + t * quads * NN_INT_BLOCK * 4] = *weight++;
+    }
+  }
+}
+
+nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
+  const nn_blob *blobs = model->blobs, *in = &blobs[layer->bottom[0]];
+  nn_whole *w = &layer->whole;
+  int blocks = packed_blocks(layer, &blobs[layer->top]);
+  size_t bytes = packed_bytes(layer, blobs);
+  w->packed = nn_model_alloc(model, (size_t)blocks, bytes);
+  /* a block may read up to three bytes behind the last channel */
+  w->outside = nn_model_alloc(model, nn_int_stride(in) + 4, 1);
+  if (!w->packed || !w->outside) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  for (int c = 0; c < in->c; c++) {
+    w->outside[c] = (uint8_t)nn_int_zero(in, (size_t)c);
+  }
+  for (int k = 0; k < blocks; k++) {
+    packed_block b = packed_get(layer, blobs, k);
+    for (int o = 0; o < b.outs; o++) {
+      packed_filter(layer, blobs, &b, o, w->packed + (size_t)k * bytes);
+    }
+  }
+  return NN_OK;
+}
+
+/* Running ----------------------------------------------------------------- */
+
+static int packed_rows(void) {
+  int rows = 1;
+  for (int i = 0; nn_int_kernels(i); i++) {
+    if (nn_int_kernels(i)->rows > rows) rows = nn_int_kernels(i)->rows;
+  }
+  return rows;
+}
+
+size_t nn_packed_scratch(const nn_layer *layer) {
+  size_t rows = (size_t)packed_rows(), step = nn_mul(packed_taps(layer), rows);
+  size_t pointers = step > PACKED_POINTERS ? step : PACKED_POINTERS;
+  size_t bytes = nn_mul(pointers, sizeof(uint8_t *));
+  size_t sums = rows * NN_INT_BLOCK * sizeof(int32_t);
+  return bytes > SIZE_MAX - sums ? SIZE_MAX : (bytes + sums + 3) / 4;
+}
+
+/* What one output position sees: a pointer for each tap, `apart` apart. */
+static void packed_point(const nn_int_step *s, size_t position, size_t apart,
+                         const uint8_t **to) {
+  const nn_layer *l = s->layer;
+  const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
+  size_t stride = nn_int_stride(in), w = (size_t)top->w, h = (size_t)top->h;
+  const uint8_t *image =
+      (const uint8_t *)s->in[0] + position / (w * h) * in->slots * 4;
+  int64_t iy = (int64_t)(position / w % h) * l->stride[0] - l->pad[0];
+  int64_t left = (int64_t)(position % w) * l->stride[1] - l->pad[1];
+  for (int ky = 0; ky < l->kernel[0]; ky++, iy += l->dilation[0]) {
+    int64_t ix = left;
+    for (int kx = 0; kx < l->kernel[1]; kx++, ix += l->dilation[1]) {
+      int inside = iy >= 0 && iy < in->h && ix >= 0 && ix < in->w;
+      *to = inside ? image + (size_t)(iy * in->w + ix) * stride
+                   : l->whole.outside;
+      to += apart;
+    }
+  }
+}
+
+/* The sums of one block at `rows` positions become what the layer writes. */
+static void packed_write(const nn_int_step *s, const packed_block *b, int rows,
+                         size_t position, const int32_t *sums) {
+  const nn_blob *top = &s->blobs[s->layer->top];
+  const nn_whole *w = &s->layer->whole;
+  const int32_t *bias = w->folded + b->out;
+  for (int r = 0; r < rows; r++, sums += NN_INT_BLOCK) {
+    size_t p = position + (size_t)r, at = (size_t)b->out;
+    if (top->quant.sums) {
+      int32_t *to = (int32_t *)s->out + p * (size_t)top->c + at;
+      for (int o = 0; o < b->outs; o++) to[o] = sums[o] + bias[o];
+    } else {
+      s->form->bytes(b->outs, sums, bias, w->multiplier + at, w->shift + at,
+                     nn_int_zero(top, 0), top->quant.max,
+                     (uint8_t *)s->out + p * nn_int_stride(top) + at);
+    }
+  }
+}
+
+/* Positions [first, last), with the pointers of all of them at hand.  `moved`
+** is the channel that these point at. */
+static void packed_strip(const nn_int_step *s, size_t first, size_t last,
+                         const uint8_t **pointers, int32_t *sums) {
+  const nn_layer *l = s->layer;
+  const nn_blob *in = &s->blobs[l->bottom[0]];
+  size_t taps = packed_taps(l), most = (size_t)s->form->rows;
+  size_t bytes = packed_bytes(l, s->blobs);
+  int blocks = packed_blocks(l, &s->blobs[l->top]), moved = 0;
+  for (size_t p = first; p < last; p++) {
+    size_t tile = (p - first) / most * most, left = last - first - tile;
+    packed_point(s, p, left < most ? left : most,
+                 pointers + tile * taps + (p - first - tile));
+  }
+  for (int k = 0; k < blocks; k++) {
+    packed_block b = packed_get(l, s->blobs, k);
+    if (b.in != moved) {
+      for (size_t i = 0; i < (last - first) * taps; i++) {
+        pointers[i] += b.in - moved;
+      }
+      moved = b.in;
+    }
+    for (size_t p = first; p < last; p += most) {
+      int rows = (int)(last - p < most ? last - p : most);
+      (in->quant.max > 127 ? s->form->wide : s->form->sums)(
+          rows, (int)taps, b.quads, pointers + (p - first) * taps,
+          l->whole.packed + (size_t)k * bytes, sums);
+      packed_write(s, &b, rows, p, sums);
+    }
+  }
+}
+
+/* The bytes that fill up the last channels of each position. */
+static void packed_fill(const nn_blob *top, size_t positions, uint8_t *out) {
+  size_t stride = nn_int_stride(top), c = (size_t)top->c;
+  if (top->quant.sums || c == stride) return;
+  for (size_t p = 0; p < positions; p++, out += stride) {
+    memset(out + c, 0, stride - c);
+  }
+}
+
+void nn_packed_run(const nn_int_step *s) {
+  const nn_blob *top = &s->blobs[s->layer->top];
+  size_t taps = packed_taps(s->layer), rows = (size_t)s->form->rows;
+  size_t positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
+  size_t strip = PACKED_POINTERS / (taps * rows) * rows;
+  int32_t *sums = s->scratch;
+  const uint8_t **pointers =
+      (const uint8_t **)(void *)(sums + rows * NN_INT_BLOCK);
+  if (strip < rows) strip = rows;
+  for (size_t p = 0; p < positions; p += strip) {
+    size_t last = positions - p < strip ? positions : p + strip;
+    packed_strip(s, p, last, pointers, sums);
+  }
+  packed_fill(top, positions, s->out);
+}

@@ -1,0 +1,576 @@
+/*
+** Integer networks for tests: layers of random geometry and numbers, written
+** into a model file by the builder and computed here from the definition in
+** weights/README.md, in NCHW and 64 bits, by code that shares nothing with nn/.
+** Include after cmocka.h.
+*/
+#ifndef BINHASH_INTEGER_TEST_H
+#define BINHASH_INTEGER_TEST_H
+
+#include <math.h>
+
+#include "../../nn/nn_int.h"
+#include "model_builder.h"
+
+#define NET_MAX 24
+
+typedef struct net_blob {
+  int c, h, w, sums, max;
+  int *zero;           /* of each channel */
+  double *scale;       /* of each channel */
+  int64_t *q;          /* of one image */
+} net_blob;
+
+typedef struct net_layer {
+  nn_type type;
+  int bottom[4], bottoms;
+  int k[2], s[2], p[4], d[2], group;
+  int average, include_pad;
+  int8_t *weight;
+  int32_t *bias, *m, *shift, *table;
+  uint8_t lookup[256];
+  int factor[4], right, sum_shift, local, n;
+} net_layer;
+
+/* Layer i writes blob i + 1. */
+typedef struct net {
+  builder b;
+  int extreme;         /* 1: weights are 127, 2: -128, 3: one of them */
+  net_blob blobs[NET_MAX + 1];
+  net_layer layers[NET_MAX];
+  int count, mirror;   /* layers; the MirrorMean, -1 */
+} net;
+
+/* Numbers ----------------------------------------------------------------- */
+
+static inline void *net_alloc(size_t n, size_t size) {
+  void *p = calloc(n + !n, size);
+  if (!p) abort();
+  return p;
+}
+
+static inline size_t net_size(const net_blob *b) {
+  return (size_t)b->c * (size_t)b->h * (size_t)b->w;
+}
+
+/* 16 significant bits around 2^exponent. */
+static inline double net_scale(builder *b, int exponent) {
+  return ldexp(builder_pick(b, 32768, 65535), exponent - 16);
+}
+
+static inline int64_t net_floor(int64_t a, int64_t unit) {
+  int64_t q = a / unit;
+  return q * unit > a ? q - 1 : q;
+}
+
+static inline int64_t net_requantise(int64_t a, int64_t m, int s) {
+  return net_floor(a * m + ((int64_t)1 << (s - 1)), (int64_t)1 << s);
+}
+
+static inline int64_t net_clamp(int64_t x, int64_t max) {
+  return x < 0 ? 0 : x > max ? max : x;
+}
+
+/* Opening ----------------------------------------------------------------- */
+
+static inline void net_open(net *t, uint64_t seed, int c, int h, int w) {
+  char zeros[1024] = "[";
+  int zero[64], some = seed % 3 != 0;
+  builder b = {.random = seed * 0x9e3779b97f4a7c15u + 77};
+  memset(t, 0, sizeof(*t));
+  t->mirror = -1;
+  for (int i = 0; i < c; i++) {
+    char one[8];
+    zero[i] = some ? builder_pick(&b, 0, 255) : 0;
+    snprintf(one, sizeof(one), i ? ",%d" : "%d", zero[i]);
+    strcat(zeros, one);
+  }
+  strcat(zeros, "]");
+  builder_open(&t->b, seed, c, h, w);
+  t->b.network.n = 0;
+  builder_printf(&t->b.network, "\"input\":{\"name\":\"l0\","
+                 "\"channels\":%d,\"height\":%d,\"width\":%d,"
+                 "\"zero_point\":%s}", c, h, w, zeros);
+  net_blob *in = &t->blobs[0];
+  *in = (net_blob){.c = c, .h = h, .w = w, .max = 255};
+  in->zero = net_alloc((size_t)c, sizeof(int));
+  in->scale = net_alloc((size_t)c, sizeof(double));
+  in->q = net_alloc(net_size(in), sizeof(int64_t));
+  memcpy(in->zero, zero, (size_t)c * sizeof(int));
+  for (int i = 0; i < c; i++) in->scale[i] = 1;
+}
+
+static inline void net_close(net *t) {
+  for (int i = 0; i <= t->count; i++) {
+    free(t->blobs[i].zero);
+    free(t->blobs[i].scale);
+    free(t->blobs[i].q);
+  }
+  for (int i = 0; i < t->count; i++) {
+    net_layer *l = &t->layers[i];
+    free(l->weight);
+    free(l->bias);
+    free(l->m);
+    free(l->shift);
+    free(l->table);
+  }
+  builder_close(&t->b);
+}
+
+/* The blob that the layer being added writes; quantities like `like`'s, each
+** channel standing for `repeat` of it. */
+static inline net_blob *net_top(net *t, int c, int h, int w,
+                                const net_blob *like, int repeat) {
+  net_blob *top = &t->blobs[t->count + 1];
+  *top = (net_blob){.c = c, .h = h, .w = w, .max = like ? like->max : 127};
+  top->zero = net_alloc((size_t)c, sizeof(int));
+  top->scale = net_alloc((size_t)c, sizeof(double));
+  top->q = net_alloc(net_size(top), sizeof(int64_t));
+  for (int i = 0; like && i < c; i++) {
+    top->zero[i] = like->zero[i / repeat];
+    top->scale[i] = like->scale[i / repeat];
+  }
+  return top;
+}
+
+/* Members scale, zero_point and max, random, for a layer that writes bytes. */
+static inline const char *net_bytes(net *t, net_blob *top, int most) {
+  static char text[128];
+  builder *b = &t->b;
+  double scale = net_scale(b, builder_pick(b, -20, 20));
+  int plain = builder_pick(b, 0, 2) == 0;
+  int max = plain                   ? 127
+            : builder_pick(b, 0, 3) ? most
+                                    : builder_pick(b, 1, most);
+  int zero = plain ? 0 : builder_pick(b, 0, max);
+  top->max = max;
+  for (int c = 0; c < top->c; c++) {
+    top->zero[c] = zero;
+    top->scale[c] = scale;
+  }
+  snprintf(text, sizeof(text), ",\"scale\":%.17g", scale);
+  if (!plain) {
+    snprintf(text, sizeof(text),
+             ",\"scale\":%.17g,\"zero_point\":%d,\"max\":%d", scale, zero, max);
+  }
+  return text;
+}
+
+/* Layers ------------------------------------------------------------------ */
+
+static inline int net_window(int side, int before, int after, int kernel,
+                             int stride, int dilation, int ceiling) {
+  int room = side + before + after - (dilation * (kernel - 1) + 1);
+  if (room < 0) return 0;
+  int out = (ceiling ? (room + stride - 1) / stride : room / stride) + 1;
+  if (ceiling && (out - 1) * stride >= side + before) out--;
+  return out;
+}
+
+static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
+                                int *h, int *w, int pool, int ceiling) {
+  builder *b = &t->b;
+  do {
+    for (int i = 0; i < 2; i++) {
+      l->k[i] = builder_pick(b, 1, builder_pick(b, 0, 3) ? 3 : 5);
+      l->s[i] = builder_pick(b, 1, builder_pick(b, 0, 2) ? 1 : 3);
+      l->d[i] = pool || builder_pick(b, 0, 3) ? 1 : 2;
+      l->p[i] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
+      l->p[i + 2] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
+    }
+    *h = net_window(in->h, l->p[0], l->p[2], l->k[0], l->s[0], l->d[0],
+                    ceiling);
+    *w = net_window(in->w, l->p[1], l->p[3], l->k[1], l->s[1], l->d[1],
+                    ceiling);
+  } while (*h < 1 || *w < 1 || *h > 40 || *w > 40);
+}
+
+/* multiplier and shift of n channels, for values of about 2^bits. */
+static inline void net_requantisation(net *t, net_layer *l, const char *name,
+                                      int n, int bits) {
+  char tensor[32];
+  builder *b = &t->b;
+  l->m = net_alloc((size_t)n, 4);
+  l->shift = net_alloc((size_t)n, 4);
+  for (int i = 0; i < n; i++) {
+    int special = builder_pick(b, 0, 40);
+    l->m[i] = (int32_t)(builder_random(b) >> 1 | 1u << 29);
+    l->shift[i] = 30 + bits - 6 + builder_pick(b, -1, 1);
+    if (special == 0) l->m[i] = 0;
+    if (special == 1) l->m[i] = INT32_MAX;
+    if (special == 2) l->shift[i] = 1;
+    if (special == 3) l->shift[i] = 62;
+    if (special == 4) l->m[i] = builder_pick(b, 1, 200);
+  }
+  snprintf(tensor, sizeof(tensor), "%s.m", name);
+  builder_i32(b, tensor, n, l->m);
+  snprintf(tensor, sizeof(tensor), "%s.s", name);
+  builder_i32(b, tensor, n, l->shift);
+}
+
+static inline void net_add_filters(net *t, net_layer *l, const char *name,
+                                   const net_blob *in, int sums) {
+  builder *b = &t->b;
+  char members[512] = "", tensor[32], more[256] = "";
+  int h = 1, w = 1, product = l->type == NN_INNER_PRODUCT;
+  l->group = 1;
+  l->s[0] = l->s[1] = l->d[0] = l->d[1] = 1;
+  l->k[0] = in->h;
+  l->k[1] = in->w;
+  if (!product) {
+    int special = builder_pick(b, 0, 5), groups = builder_pick(b, 1, 6);
+    net_geometry(t, l, in, &h, &w, 0, 0);
+    if (special == 0) l->group = in->c;
+    else if (special < 3 && in->c % groups == 0) l->group = groups;
+  }
+  int each = builder_pick(b, 1, l->group == 1 ? 40 : builder_pick(b, 1, 20));
+  net_blob *top = net_top(t, l->group * each, h, w, NULL, 1);
+  int depth = in->c / l->group;
+  int shape[4] = {top->c, depth, l->k[0], l->k[1]};
+  size_t n = (size_t)top->c * (size_t)(depth * l->k[0] * l->k[1]);
+  l->weight = net_alloc(n, 1);
+  for (size_t i = 0; i < n; i++) {
+    int any = builder_pick(b, -128, 127);
+    int end = t->extreme == 3 ? builder_pick(b, 1, 2) : t->extreme;
+    l->weight[i] = (int8_t)(end == 1 ? 127 : end == 2 ? -128 : any);
+  }
+  if (product) shape[1] = in->c * in->h * in->w;
+  snprintf(tensor, sizeof(tensor), "%s.w", name);
+  builder_i8(b, tensor, product ? 2 : 4, shape, l->weight);
+  if (builder_pick(b, 0, 2)) {
+    l->bias = net_alloc((size_t)top->c, 4);
+    for (int i = 0; i < top->c; i++) {
+      l->bias[i] = (int32_t)builder_random(b) >> builder_pick(b, 8, 31);
+    }
+    snprintf(tensor, sizeof(tensor), "%s.b", name);
+    builder_i32(b, tensor, top->c, l->bias);
+    snprintf(members, sizeof(members), ",\"bias\":\"%s\"", tensor);
+  }
+  if (!product) {
+    snprintf(members + strlen(members), 300,
+             ",\"kernel_size\":[%d,%d],\"stride\":[%d,%d],"
+             "\"pad\":[%d,%d,%d,%d],\"dilation\":[%d,%d],\"group\":%d",
+             l->k[0], l->k[1], l->s[0], l->s[1], l->p[0], l->p[1], l->p[2],
+             l->p[3], l->d[0], l->d[1], l->group);
+  }
+  if (sums) {
+    float *scales = net_alloc((size_t)top->c, sizeof(float));
+    double one = net_scale(b, -9);
+    top->sums = 1;
+    for (int c = 0; c < top->c; c++) {
+      top->scale[c] = sums == 2 ? one : net_scale(b, builder_pick(b, -30, 9));
+      scales[c] = (float)top->scale[c];
+    }
+    snprintf(tensor, sizeof(tensor), "%s.v", name);
+    builder_vector(b, tensor, top->c, scales);
+    free(scales);
+    snprintf(more, sizeof(more), ",\"scales\":\"%s.v\"", name);
+  } else {
+    int bits = 12 + (int)(log2((double)n / top->c) / 2);
+    net_requantisation(t, l, name, top->c, bits);
+    snprintf(more, sizeof(more),
+             ",\"multiplier\":\"%s.m\",\"shift\":\"%s.s\"%s", name, name,
+             net_bytes(t, top, 255));
+  }
+  builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[\"l%d\"],"
+                "\"num_output\":%d,\"weight\":\"%s.w\"%s%s", name,
+                product ? "InnerProduct" : "Convolution", l->bottom[0], top->c,
+                name, members, more);
+}
+
+static inline void net_add_pooling(net *t, net_layer *l, const char *name,
+                                   const net_blob *in) {
+  builder *b = &t->b;
+  int h, w, ceiling = builder_pick(b, 0, 1);
+  l->average = builder_pick(b, 0, 1);
+  l->include_pad = 1;
+  const char *pool = l->average ? "AVE" : "MAX";
+  if (builder_pick(b, 0, 4) == 0) {
+    l->k[0] = in->h;
+    l->k[1] = in->w;
+    l->s[0] = l->s[1] = 1;
+    net_top(t, in->c, 1, 1, in, 1);
+    builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\",\"bottom\":"
+                  "[\"l%d\"],\"pool\":\"%s\",\"global_pooling\":true", name,
+                  l->bottom[0], pool);
+    return;
+  }
+  net_geometry(t, l, in, &h, &w, 1, ceiling);
+  l->include_pad = builder_pick(b, 0, 1);
+  net_top(t, in->c, h, w, in, 1);
+  builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\",\"bottom\":"
+                "[\"l%d\"],\"pool\":\"%s\",\"kernel_size\":[%d,%d],"
+                "\"stride\":[%d,%d],\"pad\":[%d,%d,%d,%d],"
+                "\"round_mode\":\"%s\",\"count_include_pad\":%s", name,
+                l->bottom[0], pool, l->k[0], l->k[1], l->s[0], l->s[1],
+                l->p[0], l->p[1], l->p[2], l->p[3],
+                ceiling ? "CEIL" : "FLOOR", l->include_pad ? "true" : "false");
+}
+
+static inline void net_add_join(net *t, net_layer *l, const char *name) {
+  builder *b = &t->b;
+  const net_blob *in = &t->blobs[l->bottom[0]];
+  int concat = l->type == NN_CONCAT, channels = 0;
+  char bottoms[128] = "", factors[128] = "";
+  /* a sum of at most four bottoms of up to 255, times 2^20, fits 31 bits */
+  for (int j = 0; j < l->bottoms; j++) {
+    l->factor[j] = builder_pick(b, 0, 1 << builder_pick(b, 0, 20));
+    snprintf(bottoms + strlen(bottoms), 32, j ? ",\"l%d\"" : "\"l%d\"",
+             l->bottom[j]);
+    snprintf(factors + strlen(factors), 32, j ? ",%d" : "%d", l->factor[j]);
+    channels += t->blobs[l->bottom[j]].c;
+  }
+  l->right = builder_pick(b, 1, 20);
+  net_blob *top = net_top(t, concat ? channels : in->c, in->h, in->w, NULL, 1);
+  builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[%s],"
+                "\"multiplier\":[%s],\"shift\":%d%s", name,
+                concat ? "Concat" : "Eltwise", bottoms, factors, l->right,
+                net_bytes(t, top, 127));
+}
+
+static inline void net_add_table(net *t, net_layer *l, const char *name,
+                                 const net_blob *in) {
+  builder *b = &t->b;
+  char tensor[32], more[256] = "";
+  snprintf(tensor, sizeof(tensor), "%s.t", name);
+  net_blob *top = net_top(t, in->c, in->h, in->w, NULL, 1);
+  const char *word = l->type == NN_SIGMOID ? "Sigmoid"
+                     : l->type == NN_LRN   ? "LRN"
+                                           : "Softmax";
+  if (l->type == NN_SIGMOID) {
+    const char *bytes = net_bytes(t, top, 127);
+    for (int i = 0; i < 256; i++) {
+      l->lookup[i] = (uint8_t)builder_pick(b, 0, top->max);
+    }
+    builder_u8(b, tensor, 256, l->lookup);
+    snprintf(more, sizeof(more), "%s%s", bytes,
+             in->sums ? ",\"multiplier\":\"@.m\",\"shift\":\"@.s\"" : "");
+    for (char *at; (at = strchr(more, '@'));) {
+      char rest[256];
+      strcpy(rest, at + 1);
+      snprintf(at, sizeof(more) - (size_t)(at - more), "%s%s", name, rest);
+    }
+    if (in->sums) net_requantisation(t, l, name, in->c, 14);
+  } else {
+    l->n = builder_pick(b, 0, 1) ? builder_pick(b, 1, 5)
+                                 : builder_pick(b, 6, 400);
+    l->table = net_alloc((size_t)l->n, 4);
+    int lrn = l->type == NN_LRN;
+    for (int i = 0; i < l->n; i++) {
+      l->table[i] = (int32_t)(builder_random(b) >> (lrn ? 1 : 2));
+    }
+    if (!lrn) l->table[0] = l->table[0] % (1 << 29) + 1;
+    builder_i32(b, tensor, l->n, l->table);
+    l->right = lrn ? builder_pick(b, 26, 32) : builder_pick(b, 0, 30);
+    l->local = 2 * builder_pick(b, 0, 4) + 1;
+    l->sum_shift = builder_pick(b, 0, 12);
+    snprintf(more, sizeof(more), ",\"shift\":%d", l->right);
+    if (lrn) {
+      snprintf(more, sizeof(more),
+               ",\"shift\":%d,\"local_size\":%d,\"sum_shift\":%d%s", l->right,
+               l->local, l->sum_shift, net_bytes(t, top, 127));
+    } else {
+      top->sums = 1;
+      for (int c = 0; c < top->c; c++) top->scale[c] = 0x1p-24;
+    }
+  }
+  builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[\"l%d\"],"
+                "\"table\":\"%s\"%s", name, word, l->bottom[0], tensor, more);
+}
+
+/* Add a layer that reads the given blobs; sums: 1 a scale for each channel, 2
+** one for all.  The input is called l0. */
+static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
+                          int sums) {
+  net_layer *l = &t->layers[t->count];
+  const net_blob *in = &t->blobs[bottom[0]];
+  char name[16];
+  snprintf(name, sizeof(name), "l%d", t->count + 1);
+  l->type = type;
+  l->bottoms = bottoms;
+  memcpy(l->bottom, bottom, (size_t)bottoms * sizeof(int));
+  switch (type) {
+    case NN_CONVOLUTION:
+    case NN_INNER_PRODUCT: net_add_filters(t, l, name, in, sums); break;
+    case NN_POOLING: net_add_pooling(t, l, name, in); break;
+    case NN_ELTWISE:
+    case NN_CONCAT: net_add_join(t, l, name); break;
+    case NN_SIGMOID:
+    case NN_LRN:
+    case NN_SOFTMAX: net_add_table(t, l, name, in); break;
+    default:
+      if (type == NN_FLATTEN) {
+        net_top(t, in->c * in->h * in->w, 1, 1, in, in->h * in->w);
+      } else {
+        net_top(t, in->c, in->h, in->w, in, 1);
+      }
+      if (type == NN_MIRROR_MEAN) t->mirror = t->count;
+      builder_layer(&t->b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":"
+                    "[\"l%d\"]", name,
+                    type == NN_FLATTEN ? "Flatten"
+                    : type == NN_RELU  ? "ReLU"
+                                       : "MirrorMean", bottom[0]);
+  }
+  return ++t->count;
+}
+
+/* The definition ---------------------------------------------------------- */
+
+static inline int64_t net_at(const net_blob *b, int c, int y, int x) {
+  return b->q[((size_t)c * (size_t)b->h + (size_t)y) * (size_t)b->w +
+              (size_t)x];
+}
+
+static inline int64_t net_filter(const net_layer *l, const net_blob *in,
+                                 const net_blob *top, int o, int y, int x) {
+  int depth = in->c / l->group, g = o / (top->c / l->group);
+  int64_t sum = l->bias ? l->bias[o] : 0;
+  const int8_t *w = l->weight + (size_t)o * (size_t)(depth * l->k[0] * l->k[1]);
+  for (int c = g * depth; c < (g + 1) * depth; c++) {
+    for (int i = 0; i < l->k[0]; i++) {
+      for (int j = 0; j < l->k[1]; j++, w++) {
+        int iy = y * l->s[0] + i * l->d[0] - l->p[0];
+        int ix = x * l->s[1] + j * l->d[1] - l->p[1];
+        if (iy < 0 || iy >= in->h || ix < 0 || ix >= in->w) continue;
+        sum += *w * (net_at(in, c, iy, ix) - in->zero[c]);
+      }
+    }
+  }
+  if (top->sums) return sum;
+  return net_clamp(top->zero[o] + net_requantise(sum, l->m[o], l->shift[o]),
+                   top->max);
+}
+
+static inline int64_t net_pool(const net_layer *l, const net_blob *in, int c,
+                               int y, int x) {
+  int64_t sum = 0, most = -1, inside = 0, padded = 0;
+  int y0 = y * l->s[0] - l->p[0], x0 = x * l->s[1] - l->p[1];
+  for (int iy = y0; iy < y0 + l->k[0]; iy++) {
+    for (int ix = x0; ix < x0 + l->k[1]; ix++) {
+      padded += iy < in->h + l->p[2] && ix < in->w + l->p[3];
+      if (iy < 0 || iy >= in->h || ix < 0 || ix >= in->w) continue;
+      inside++;
+      int64_t q = net_at(in, c, iy, ix);
+      sum += q - in->zero[c];
+      most = q > most ? q : most;
+    }
+  }
+  int64_t d = l->include_pad ? padded : inside;
+  return l->average ? in->zero[c] + net_floor(2 * sum + d, 2 * d) : most;
+}
+
+static inline int64_t net_join(const net *t, const net_layer *l,
+                               const net_blob *top, int c, int y, int x) {
+  int64_t sum = 0;
+  for (int j = 0; j < l->bottoms; j++) {
+    const net_blob *in = &t->blobs[l->bottom[j]];
+    if (l->type == NN_CONCAT && (c < 0 || c >= in->c)) {
+      c -= in->c;
+      continue;
+    }
+    sum += l->factor[j] * (net_at(in, c, y, x) - in->zero[c]);
+    if (l->type == NN_CONCAT) break;
+  }
+  return net_clamp(top->zero[0] + net_requantise(sum, 1, l->right), top->max);
+}
+
+static inline int64_t net_lrn(const net_layer *l, const net_blob *in,
+                              const net_blob *top, int c, int y, int x) {
+  int64_t sum = 0;
+  for (int i = 0; i < in->c; i++) {
+    int64_t v = net_at(in, i, y, x) - in->zero[i];
+    if (abs(i - c) <= l->local / 2) sum += v * v;
+  }
+  sum >>= l->sum_shift;
+  int32_t entry = l->table[sum < l->n ? sum : l->n - 1];
+  return net_clamp(top->zero[0] + net_requantise(net_at(in, c, y, x) -
+                                                 in->zero[c], entry, l->right),
+                   top->max);
+}
+
+static inline int64_t net_softmax(const net_layer *l, const net_blob *in,
+                                  int c, int y, int x) {
+  int64_t most = INT64_MIN, total = 0, own = 0;
+  for (int i = 0; i < in->c; i++) {
+    if (net_at(in, i, y, x) > most) most = net_at(in, i, y, x);
+  }
+  for (int i = 0; i < in->c; i++) {
+    int64_t at = net_floor(most - net_at(in, i, y, x), (int64_t)1 << l->right);
+    int64_t e = l->table[at < l->n ? at : l->n - 1];
+    total += e;
+    if (i == c) own = e;
+  }
+  return net_floor(own * (1 << 24) + total / 2, total);
+}
+
+static inline int64_t net_result(const net *t, const net_layer *l,
+                                 const net_blob *top, int c, int y, int x) {
+  const net_blob *in = &t->blobs[l->bottom[0]];
+  int64_t q;
+  switch (l->type) {
+    case NN_CONVOLUTION: return net_filter(l, in, top, c, y, x);
+    case NN_INNER_PRODUCT: return net_filter(l, in, top, c, 0, 0);
+    case NN_POOLING: return net_pool(l, in, c, y, x);
+    case NN_ELTWISE:
+    case NN_CONCAT: return net_join(t, l, top, c, y, x);
+    case NN_LRN: return net_lrn(l, in, top, c, y, x);
+    case NN_SOFTMAX: return net_softmax(l, in, c, y, x);
+    case NN_FLATTEN: return in->q[c];
+    default: break;
+  }
+  q = net_at(in, c, y, x);
+  if (l->type == NN_RELU) return q > in->zero[c] ? q : in->zero[c];
+  if (l->type == NN_MIRROR_MEAN) return q;
+  if (in->sums) {
+    q = net_clamp(128 + net_requantise(q, l->m[c], l->shift[c]), 255);
+  }
+  return l->lookup[q];
+}
+
+/* Layers [from, to) of what lies in blobs[0].q. */
+static inline void net_compute(net *t, int from, int to) {
+  for (int i = from; i < to; i++) {
+    net_blob *top = &t->blobs[i + 1];
+    int64_t *q = top->q;
+    for (int c = 0; c < top->c; c++) {
+      for (int y = 0; y < top->h; y++) {
+        for (int x = 0; x < top->w; x++) {
+          *q++ = net_result(t, &t->layers[i], top, c, y, x);
+        }
+      }
+    }
+  }
+}
+
+/* The whole network on one image, every blob that of the picture as it is, and
+** the mean of both at the MirrorMean. */
+static inline void net_run(net *t, const float *image) {
+  net_blob *in = &t->blobs[0];
+  size_t n = net_size(in), w = (size_t)in->w, mean = 0;
+  int64_t *other = NULL;
+  if (t->mirror >= 0) {
+    for (size_t i = 0; i < n; i++) {
+      in->q[i] = (int64_t)image[i / w * w + w - 1 - i % w];
+    }
+    net_compute(t, 0, t->mirror + 1);
+    mean = net_size(&t->blobs[t->mirror + 1]);
+    other = net_alloc(mean, sizeof(*other));
+    memcpy(other, t->blobs[t->mirror + 1].q, mean * sizeof(*other));
+  }
+  for (size_t i = 0; i < n; i++) in->q[i] = (int64_t)image[i];
+  net_compute(t, 0, t->mirror + 1);
+  for (size_t i = 0; i < mean; i++) {
+    int64_t *q = &t->blobs[t->mirror + 1].q[i];
+    *q = (*q + other[i] + 1) / 2;
+  }
+  free(other);
+  net_compute(t, t->mirror + 1, t->count);
+}
+
+/* Value i of a blob as a number: exact in double, then rounded once. */
+static inline float net_value(const net_blob *b, size_t i) {
+  size_t c = i / ((size_t)b->h * (size_t)b->w);
+  return (float)((double)(b->q[i] - b->zero[c]) * b->scale[c]);
+}
+
+#endif

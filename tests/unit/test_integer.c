@@ -1,0 +1,355 @@
+/*
+** The kernels of integer networks: every form that this CPU can run against the
+** definition, and which form a CPU would get.  All arrays end at a page that
+** must not be touched, and begin behind bytes that must not change.
+*/
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../nn/nn_int.h"
+#include "test_util.h"
+
+static test_rng rng = {88172645463325252u};
+
+/* Guarded memory ---------------------------------------------------------- */
+
+#define CANARY 0xa5
+#define CANARY_BYTES 64
+
+typedef struct guarded {
+  uint8_t *map;
+  size_t mapped;
+  uint8_t *p;   /* n bytes, the last of them the last before the page */
+} guarded;
+
+static guarded guard(size_t n) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  guarded g;
+  g.mapped = (n + CANARY_BYTES + page - 1) / page * page + page;
+  g.map = mmap(NULL, g.mapped, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_ptr_not_equal(g.map, MAP_FAILED);
+  memset(g.map, CANARY, g.mapped);
+  assert_int_equal(mprotect(g.map + g.mapped - page, page, PROT_NONE), 0);
+  g.p = g.map + g.mapped - page - n;
+  return g;
+}
+
+static void unguard(guarded g) {
+  for (int i = 1; i <= CANARY_BYTES; i++) assert_int_equal(g.p[-i], CANARY);
+  munmap(g.map, g.mapped);
+}
+
+/* Sums -------------------------------------------------------------------- */
+
+/* What activations and weights are. */
+enum {
+  RANDOM,
+  ALL_MAX,        /* weights 127 */
+  ALL_MIN,        /* weights -128 */
+  ALTERNATE,      /* weights 127, -128 by turns */
+  ALTERNATE_TWO,  /* 127, 127, -128, -128 */
+  EXTREMES,       /* each of both at random the largest or the smallest */
+  KINDS
+};
+
+static uint8_t activation(int kind, int max) {
+  if (kind == EXTREMES) return (uint8_t)(test_below(&rng, 2) ? max : 0);
+  if (kind != RANDOM) return (uint8_t)max;
+  return (uint8_t)test_below(&rng, (uint64_t)max + 1);
+}
+
+static int8_t one_weight(int kind, size_t i) {
+  switch (kind) {
+    case ALL_MAX: return 127;
+    case ALL_MIN: return -128;
+    case ALTERNATE: return i % 2 ? -128 : 127;
+    case ALTERNATE_TWO: return i / 2 % 2 ? -128 : 127;
+    case EXTREMES: return test_below(&rng, 2) ? -128 : 127;
+    default: return (int8_t)test_random(&rng);
+  }
+}
+
+/* One tile of one form.  Rows lie anywhere in a pool of bytes, over each other
+** and of any alignment, two of them at its ends, and some are the same. */
+static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
+                       int taps, int quads) {
+  size_t n = 4 * (size_t)quads, pointers = (size_t)taps * (size_t)rows;
+  size_t pool_size = n + 301;
+  size_t weights = (size_t)taps * n * NN_INT_BLOCK;
+  guarded pool = guard(pool_size), weight = guard(weights);
+  guarded in = guard(pointers * sizeof(uint8_t *));
+  guarded out = guard((size_t)rows * NN_INT_BLOCK * 4);
+  const uint8_t **from = (const uint8_t **)in.p;
+  for (size_t i = 0; i < pool_size; i++)
+    pool.p[i] = activation(kind, wide ? 255 : 127);
+  for (size_t i = 0; i < weights; i++)
+    ((int8_t *)weight.p)[i] = one_weight(kind, i);
+  for (size_t i = 0; i < pointers; i++)
+    from[i] = i % 4 == 3 ? from[i - 1] : pool.p + test_below(&rng, 302);
+  from[test_below(&rng, pointers)] = pool.p;
+  from[test_below(&rng, pointers)] = pool.p + 301;
+
+  (wide ? form->wide : form->sums)(rows, taps, quads, from,
+                                   (const int8_t *)weight.p,
+                                   (int32_t *)out.p);
+  for (int r = 0; r < rows; r++)
+    for (int o = 0; o < NN_INT_BLOCK; o++) {
+      int64_t sum = 0;
+      for (int t = 0; t < taps; t++) {
+        const uint8_t *x = from[t * rows + r];
+        const int8_t *w = (const int8_t *)weight.p +
+                          ((size_t)t * (size_t)quads * NN_INT_BLOCK +
+                           (size_t)o) * 4;
+        for (int q = 0; q < quads; q++, x += 4, w += 4 * NN_INT_BLOCK)
+          sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+      }
+      int32_t got = ((int32_t *)out.p)[r * NN_INT_BLOCK + o];
+      if (got != sum)
+        fail_msg("%s, %s, kind %d, %d rows, %d taps, %d quads: row %d, output "
+                 "%d is %d instead of %lld", form->name, wide ? "wide" : "sums",
+                 kind, rows, taps, quads, r, o, (int)got, (long long)sum);
+    }
+  unguard(pool);
+  unguard(weight);
+  unguard(in);
+  unguard(out);
+}
+
+/* Every number of rows, small numbers of quads and taps of all sorts. */
+static void tiles_of_every_height(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int wide = 0; wide < 2; wide++)
+      for (int rows = 1; rows <= form->rows; rows++)
+        for (int quads = 1; quads <= 9; quads++)
+          for (int taps = 1; taps <= 3; taps++)
+            check_tile(form, wide, EXTREMES, rows, taps, quads);
+}
+
+/* Filters up to 5x5 over up to 400 channels. */
+static void tiles_of_every_size(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int wide = 0; wide < 2; wide++) {
+      check_tile(form, wide, RANDOM, form->rows, 25, 100);
+      for (int k = 0; k < 60; k++)
+        check_tile(form, wide, RANDOM,
+                   1 + (int)test_below(&rng, (uint64_t)form->rows),
+                   1 + (int)test_below(&rng, 25),
+                   1 + (int)test_below(&rng, 100));
+    }
+}
+
+static void saturating_input(void **state) {
+  (void)state;
+  static const int sizes[][2] = {{1, 1}, {9, 16}, {25, 3}, {3, 100}};
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int wide = 0; wide < 2; wide++)
+      for (int kind = 0; kind < KINDS; kind++)
+        for (int k = 0; k < 4; k++)
+          check_tile(form, wide, kind, form->rows, sizes[k][0], sizes[k][1]);
+}
+
+/* The longest sums that 32 bits hold. */
+static void largest_sums(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int kind = ALL_MAX; kind <= ALL_MIN; kind++) {
+      check_tile(form, 0, kind, 1, 1, ((1u << 31) - 1) / (4 * 127 * 128));
+      check_tile(form, 1, kind, form->rows, 1,
+                 ((1u << 31) - 1) / (4 * 255 * 128));
+    }
+}
+
+/* Bytes ------------------------------------------------------------------- */
+
+/* The definition. */
+static int requantised(int32_t acc, int32_t bias, int32_t m, int32_t s,
+                       int zero, int max) {
+  __int128 y = ((__int128)acc + bias) * m + ((__int128)1 << (s - 1));
+  y = zero + (y >> s);
+  return (int)(y < 0 ? 0 : y > max ? max : y);
+}
+
+static int64_t limited(int64_t x, int64_t min, int64_t max) {
+  return x < min ? min : x > max ? max : x;
+}
+
+/* A sum of all sizes, often one whose byte is neither 0 nor the largest, and
+** close to where it changes. */
+static int32_t some_sum(int32_t m, int32_t s, int zero, int max) {
+  static const int64_t edges[] = {INT32_MIN, INT32_MIN + 1, -1, 0, 1,
+                                  INT32_MAX - 1, INT32_MAX};
+  int64_t near = (int64_t)test_below(&rng, 3) - 1;
+  switch (test_below(&rng, 4)) {
+    case 0: return (int32_t)edges[test_below(&rng, 7)];
+    case 1: return (int32_t)test_random(&rng);
+    case 2: return (int32_t)((int64_t)test_random(&rng) >>
+                             (32 + test_below(&rng, 32)));
+    default: {
+      __int128 y = (__int128)test_below(&rng, (uint64_t)max + 2) - zero;
+      y = (y * 2 - 1) * ((__int128)1 << (s - 1)) / (m ? m : 1) + near;
+      if (y < INT32_MIN) y = INT32_MIN;
+      if (y > INT32_MAX) y = INT32_MAX;
+      return (int32_t)y;
+    }
+  }
+}
+
+static int32_t some_multiplier(void) {
+  static const int32_t edges[] = {0, 1, 2, 1 << 30, INT32_MAX - 1, INT32_MAX};
+  if (test_below(&rng, 2)) return edges[test_below(&rng, 6)];
+  return (int32_t)(test_below(&rng, (uint64_t)1 << 31) >>
+                   test_below(&rng, 31));
+}
+
+typedef struct channels {
+  guarded acc, bias, m, s, out;
+} channels;
+
+/* Shift 0: each channel has its own. */
+static void check_bytes(const nn_int_form *form, int n, int shift) {
+  size_t size = 4 * (size_t)n;
+  channels c = {guard(size), guard(size), guard(size), guard(size),
+                guard((size_t)n)};
+  int32_t *acc = (int32_t *)c.acc.p, *bias = (int32_t *)c.bias.p;
+  int32_t *m = (int32_t *)c.m.p, *s = (int32_t *)c.s.p;
+  int max = 1 + (int)test_below(&rng, 255);
+  int zero = (int)test_below(&rng, (uint64_t)max + 1);
+  for (int i = 0; i < n; i++) {
+    m[i] = some_multiplier();
+    s[i] = shift ? shift : 1 + (int32_t)test_below(&rng, 62);
+    int64_t sum = some_sum(m[i], s[i], zero, max);
+    int64_t part = (int32_t)test_random(&rng);
+    if (test_below(&rng, 3) == 0) part = 0;
+    part = limited(part, sum > 0 ? sum - INT32_MAX : INT32_MIN,
+                   sum < 0 ? sum - INT32_MIN : INT32_MAX);
+    bias[i] = (int32_t)part;
+    acc[i] = (int32_t)(sum - part);
+  }
+  form->bytes(n, acc, bias, m, s, zero, max, c.out.p);
+  for (int i = 0; i < n; i++) {
+    int expected = requantised(acc[i], bias[i], m[i], s[i], zero, max);
+    if (c.out.p[i] != expected)
+      fail_msg("%s: channel %d of %d, (%d + %d) * %d >> %d, zero %d, max %d: "
+               "%d instead of %d", form->name, i, n, (int)acc[i], (int)bias[i],
+               (int)m[i], (int)s[i], zero, max, c.out.p[i], expected);
+  }
+  unguard(c.acc);
+  unguard(c.bias);
+  unguard(c.m);
+  unguard(c.s);
+  unguard(c.out);
+}
+
+static void bytes_of_every_count(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int n = 1; n <= 70; n++)
+      for (int k = 0; k < 10; k++) check_bytes(form, n, 0);
+}
+
+static void bytes_of_every_shift(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int shift = 1; shift <= 62; shift++)
+      for (int k = 0; k < 5; k++) check_bytes(form, 400, shift);
+}
+
+/* Every sum of the smallest and the largest, with every multiplier there is at
+** the ends of its range. */
+static void bytes_at_the_ends(void **state) {
+  (void)state;
+  static const int32_t sums[] = {INT32_MIN, INT32_MIN + 1, -1, 0,
+                                 1, 2, INT32_MAX - 1, INT32_MAX};
+  static const int32_t multipliers[] = {0, 1, 1 << 30, INT32_MAX};
+  static const int limits[][2] = {{0, 127}, {0, 255}, {255, 255}, {64, 127},
+                                  {0, 1}, {1, 1}};
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int32_t shift = 1; shift <= 62; shift++)
+      for (int k = 0; k < 4; k++)
+        for (int j = 0; j < 6; j++) {
+          int32_t bias[8] = {0}, m[8], s[8];
+          uint8_t out[8];
+          for (int c = 0; c < 8; c++) m[c] = multipliers[k], s[c] = shift;
+          form->bytes(8, sums, bias, m, s, limits[j][0], limits[j][1], out);
+          for (int c = 0; c < 8; c++)
+            assert_int_equal(out[c], requantised(sums[c], 0, m[c], shift,
+                                                 limits[j][0], limits[j][1]));
+        }
+}
+
+/* Dispatch ---------------------------------------------------------------- */
+
+static const struct {
+  const char *name;
+  unsigned needs;
+} wanted[] = {
+    {"scalar", 0},
+    {"generic", 0},
+#ifdef __x86_64__
+    {"avx2", NN_CPU_AVX2},
+    {"avxvnni", NN_CPU_AVX2 | NN_CPU_AVXVNNI},
+    {"avx512vnni", NN_CPU_AVX512VNNI},
+#endif
+};
+#define WANTED ((int)(sizeof(wanted) / sizeof(*wanted)))
+
+/* For every CPU that could be: all forms that it can run and no others, from
+** the plain one up. */
+static void every_cpu(void **state) {
+  (void)state;
+  for (unsigned cpu = 0; cpu < 1u << 6; cpu++) {
+    int i = 0;
+    for (int k = 0; k < WANTED; k++) {
+      if (wanted[k].needs & ~cpu) continue;
+      const nn_int_form *form = nn_int_kernels_for(cpu, i++);
+      assert_non_null(form);
+      assert_string_equal(form->name, wanted[k].name);
+      assert_true(form->rows >= 1);
+    }
+    assert_null(nn_int_kernels_for(cpu, i));
+  }
+}
+
+static void this_cpu(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++) {
+    assert_ptr_equal(form, nn_int_kernels_for(nn_cpu_features(), i));
+    print_message("%s ", form->name);
+  }
+  print_message("\n");
+  assert_string_equal(nn_int_kernels(0)->name, "scalar");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tiles_of_every_height),
+      cmocka_unit_test(tiles_of_every_size),
+      cmocka_unit_test(saturating_input),
+      cmocka_unit_test(largest_sums),
+      cmocka_unit_test(bytes_of_every_count),
+      cmocka_unit_test(bytes_of_every_shift),
+      cmocka_unit_test(bytes_at_the_ends),
+      cmocka_unit_test(every_cpu),
+      cmocka_unit_test(this_cpu),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
