@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pack raw float32 weights and a network's description into a model file.
+"""Pack raw weights and a network's description into a model file.
 
     python3 weights/pack.py NETWORK.json RAWDIR OUT.safetensors [--int8]
 
@@ -7,6 +7,9 @@ RAWDIR/<tensor>.f32 holds each tensor that the network names, as flat
 little-endian float32; its shape follows from the network.  Where RAWDIR has a
 manifest.json ({tensor: shape}), the two must agree.  --int8 stores the weights
 of convolutions and inner products in 8 bits with a scale per output channel.
+The tensors of an integer network (input.zero_point) are RAWDIR/<tensor>.i8,
+.u8, .i32 or .f32, as the network wants them; integer_form.py checks them, and
+quantise.py makes such networks.
 
 The format is defined in weights/README.md.  The same input gives the same
 bytes.  Nothing but Python's standard library is needed; large files are copied
@@ -18,108 +21,20 @@ import os
 import struct
 import sys
 
+import integer_form
+from shapes import PackError, cost, product, walk
+
 ALIGN = 64
 PIECE = 1 << 20
-
-
-class PackError(Exception):
-    """What is wrong, as a sentence."""
-
-
-def product(shape):
-    n = 1
-    for side in shape:
-        n *= side
-    return n
-
-
-# Shapes --------------------------------------------------------------------
-
-
-def integers(layer, member, default):
-    """A member that is a list of as many integers as its default."""
-    value = layer.get(member, default)
-    if not (isinstance(value, list) and len(value) == len(default) and
-            all(type(v) is int for v in value)):
-        raise PackError('layer %s: %s must be a list of %d integers, not %s' % (
-            layer['name'], member, len(default), json.dumps(value)))
-    return value
-
-
-def window(layer, shape):
-    """Height and width that a convolution or a pooling leaves."""
-    kernel = integers(layer, 'kernel_size', [0, 0])
-    stride = integers(layer, 'stride', [1, 1])
-    pad = integers(layer, 'pad', [0, 0, 0, 0])
-    dilation = integers(layer, 'dilation', [1, 1])
-    if min(kernel + stride + dilation) < 1:
-        raise PackError('layer %s: kernel_size, stride and dilation must be at '
-                        'least 1' % layer['name'])
-    ceil = (layer['type'] == 'Pooling' and
-            layer.get('round_mode', 'CEIL') == 'CEIL')
-    out = []
-    for axis in (0, 1):
-        room = (shape[1 + axis] + pad[axis] + pad[axis + 2] -
-                (dilation[axis] * (kernel[axis] - 1) + 1))
-        if room < 0:
-            raise PackError('layer %s: its kernel is larger than its padded '
-                            'input' % layer['name'])
-        n = room // stride[axis] + 1
-        if ceil:
-            n = -(-room // stride[axis]) + 1
-            if (n - 1) * stride[axis] >= shape[1 + axis] + pad[axis]:
-                n -= 1
-        out.append(n)
-    return out
-
-
-def layer_shapes(layer, bottoms):
-    """(shape of the output, {member: shape of the tensor it names})."""
-    kind, first = layer['type'], bottoms[0]
-    if kind == 'Convolution':
-        n = layer['num_output']
-        return [n] + window(layer, first), {
-            'weight': [n, first[0] // layer.get('group', 1)] +
-            layer['kernel_size'], 'bias': [n]}
-    if kind == 'InnerProduct':
-        n = layer['num_output']
-        return [n, 1, 1], {'weight': [n, product(first)], 'bias': [n]}
-    if kind == 'Pooling':
-        if layer.get('global_pooling'):
-            return [first[0], 1, 1], {}
-        return [first[0]] + window(layer, first), {}
-    if kind == 'BatchNorm':
-        names = ('mean', 'variance', 'weight', 'bias')
-        return first, {name: first[:1] for name in names}
-    if kind == 'Concat':
-        return [sum(b[0] for b in bottoms)] + first[1:], {}
-    if kind == 'Flatten':
-        return [product(first), 1, 1], {}
-    if kind in ('LRN', 'ReLU', 'Sigmoid', 'Softmax', 'Eltwise'):
-        return first, {}
-    raise PackError('layer %s: unknown type %s' % (layer['name'], kind))
-
-
-def walk(network):
-    """(layer, shape of its output, shapes of its tensors), in order."""
-    source = network['input']
-    blobs = {source['name']: [source['channels'], source['height'],
-                              source['width']]}
-    for layer in network['layers']:
-        for bottom in layer['bottom']:
-            if bottom not in blobs:
-                raise PackError('layer %s: its bottom %s is no layer before '
-                                'it' % (layer['name'], bottom))
-        shape, wants = layer_shapes(layer,
-                                    [blobs[b] for b in layer['bottom']])
-        blobs[layer['name']] = shape
-        yield layer, shape, wants
 
 
 def tensor_shapes(network):
     """{tensor: (shape, whether it may be stored in 8 bits)}, in order."""
     tensors = {}
     for layer, _, wants in walk(network):
+        if layer['type'] == 'MirrorMean':
+            raise PackError('layer %s: a MirrorMean stands in integer networks '
+                            'alone' % layer['name'])
         for member, wanted in wants.items():
             name = layer.get(member)
             if name is None:
@@ -130,17 +45,6 @@ def tensor_shapes(network):
             tensors[name] = (wanted,
                              small and tensors.get(name, (0, True))[1])
     return tensors
-
-
-def cost(network):
-    """A line for the model's card."""
-    sums = sum(product(shape[1:]) * product(wants['weight'])
-               for layer, shape, wants in walk(network)
-               if layer['type'] in ('Convolution', 'InnerProduct'))
-    parameters = sum(product(shape)
-                     for shape, _ in tensor_shapes(network).values())
-    return '%d parameters, %.1f M multiply-adds an image' % (parameters,
-                                                             sums / 1e6)
 
 
 # Sources of values: .shape, and pieces(start, count) as array('f') -----------
@@ -186,7 +90,7 @@ class Array:
 # Writing -------------------------------------------------------------------
 
 
-def quantise(source):
+def narrow(source):
     """(scales, int8 values by channel): scale = max|w| / 127, in float32."""
     channels = source.shape[0]
     row = product(source.shape[1:])
@@ -214,27 +118,19 @@ def little(values):
     return values.tobytes()
 
 
-def write(path, network, sources, small):
-    """sources: {name: source} in file order; small: names to store in I8."""
-    plain, narrow = [], []
-    for name, source in sources.items():
-        if name in small:
-            scales, rows = quantise(source)
-            plain.append((name + '.scale', 'F32', [len(scales)],
-                          lambda scales=scales: [scales]))
-            narrow.append((name, 'I8', source.shape, lambda rows=rows: rows))
-        else:
-            plain.append((name, 'F32', source.shape, lambda source=source:
-                          source.pieces(0, product(source.shape))))
+def write(path, network, entries):
+    """entries: (name, dtype, shape, function that gives pieces of values)."""
     header = {'__metadata__': {
         'format': 'binhash', 'format_version': '1',
         'network': json.dumps(network, separators=(',', ':'),
                               ensure_ascii=False)}}
+    # Those of four bytes first, floats before all, so that each is aligned.
+    entries = sorted(entries, key=lambda e: {'F32': 0, 'I32': 1}.get(e[1], 2))
     at = 0
-    for name, dtype, shape, _ in plain + narrow:
+    for name, dtype, shape, _ in entries:
         if name in header:
             raise PackError('two tensors are called %s' % name)
-        end = at + product(shape) * (4 if dtype == 'F32' else 1)
+        end = at + product(shape) * integer_form.SIZES[dtype]
         header[name] = {'dtype': dtype, 'shape': shape,
                         'data_offsets': [at, end]}
         at = end
@@ -243,40 +139,127 @@ def write(path, network, sources, small):
     text += b' ' * (-(8 + len(text)) % ALIGN)
     with open(path + '.new', 'wb') as f:
         f.write(struct.pack('<Q', len(text)) + text)
-        for _, _, _, pieces in plain + narrow:
+        for _, _, _, pieces in entries:
             for values in pieces():
                 f.write(little(values))
     os.replace(path + '.new', path)
     return 8 + len(text) + at
 
 
+def write_float(path, network, sources, small):
+    """sources: {name: source} in file order; small: names to store in I8."""
+    entries = []
+    for name, source in sources.items():
+        if name in small:
+            scales, rows = narrow(source)
+            entries.append((name + '.scale', 'F32', [len(scales)],
+                            lambda scales=scales: [scales]))
+            entries.append((name, 'I8', source.shape, lambda rows=rows: rows))
+        else:
+            entries.append((name, 'F32', source.shape, lambda source=source:
+                            source.pieces(0, product(source.shape))))
+    return write(path, network, entries)
+
+
+def write_integer(path, network, find):
+    """find(name, dtype, shape): (shape, flat array.array) of a tensor; where
+    the network leaves a length open, the shape has None."""
+    values, entries = {}, []
+    for name, (dtype, shape) in integer_form.tensor_forms(network).items():
+        shape, values[name] = find(name, dtype, shape)
+        entries.append((name, dtype, shape,
+                        lambda name=name: [values[name]]))
+    integer_form.check(network, values)
+    return write(path, network, entries)
+
+
+def array_tensor(tensors, name, dtype, shape):
+    """A tensor of an integer network from an array of numpy, of its dtype."""
+    if name not in tensors:
+        raise PackError('the network wants a tensor %s' % name)
+    values = tensors[name]
+    wanted, code = integer_form.DTYPES[dtype]
+    if str(values.dtype) != wanted:
+        raise PackError('tensor %s is %s, the network wants %s' % (
+            name, values.dtype, wanted))
+    if not same_shape(list(values.shape), shape):
+        raise PackError('tensor %s has shape %s, the network wants %s' % (
+            name, list(values.shape), open_shape(shape)))
+    return list(values.shape), array.array(code, values.tobytes())
+
+
+def file_tensor(raw, listed, name, dtype, shape):
+    """A tensor of an integer network from RAWDIR/NAME.DTYPE."""
+    path = os.path.join(raw, '%s.%s' % (name, dtype.lower()))
+    if not os.path.exists(path):
+        raise PackError('there is no %s' % path)
+    values = array.array(integer_form.DTYPES[dtype][1])
+    size = os.path.getsize(path)
+    if size % values.itemsize == 0:
+        with open(path, 'rb') as f:
+            values.frombytes(f.read())
+        if sys.byteorder == 'big':
+            values.byteswap()
+    shape = [len(values) if side is None else side for side in shape]
+    if size != values.itemsize * product(shape):
+        raise PackError('%s has %d bytes, a tensor of shape %s wants %d' % (
+            path, size, shape, values.itemsize * product(shape)))
+    agree(listed, name, shape)
+    return shape, values
+
+
+def same_shape(shape, wanted):
+    return len(shape) == len(wanted) and all(
+        w is None or w == s for s, w in zip(shape, wanted))
+
+
+def open_shape(shape):
+    return str(['n' if side is None else side for side in shape]).replace(
+        "'", '')
+
+
+def agree(listed, name, shape):
+    if listed.get(name, shape) != shape:
+        raise PackError('tensor %s has shape %s in manifest.json, the network '
+                        'wants %s' % (name, listed[name], shape))
+
+
 def pack(path, network, tensors, int8=True):
-    """Write a model; tensors maps names to arrays.  Returns its size."""
+    """Write a model; tensors maps names to arrays.  Returns its size.  int8 is
+    for float32 networks; the arrays of an integer one have its dtypes."""
+    if integer_form.is_integer(network):
+        return write_integer(path, network,
+                             lambda *form: array_tensor(tensors, *form))
     shapes = tensor_shapes(network)
     sources = {}
     for name, (shape, _) in shapes.items():
         if name not in tensors:
             raise PackError('the network wants a tensor %s' % name)
         sources[name] = Array(tensors[name], shape, name)
-    return write(path, network, sources,
-                 {n for n, (_, small) in shapes.items() if int8 and small})
+    return write_float(path, network, sources,
+                       {n for n, (_, small) in shapes.items()
+                        if int8 and small})
 
 
 def pack_files(path, network, raw, int8):
-    shapes = tensor_shapes(network)
     listed = {}
     manifest = os.path.join(raw, 'manifest.json')
     if os.path.exists(manifest):
         with open(manifest) as f:
             listed = json.load(f)
+    if integer_form.is_integer(network):
+        if int8:
+            raise PackError('--int8 is for float32 networks')
+        return write_integer(path, network,
+                             lambda *form: file_tensor(raw, listed, *form))
+    shapes = tensor_shapes(network)
     sources = {}
     for name, (shape, _) in shapes.items():
-        if listed.get(name, shape) != shape:
-            raise PackError('tensor %s has shape %s in manifest.json, the '
-                            'network wants %s' % (name, listed[name], shape))
+        agree(listed, name, shape)
         sources[name] = File(os.path.join(raw, name + '.f32'), shape)
-    return write(path, network, sources,
-                 {n for n, (_, small) in shapes.items() if int8 and small})
+    return write_float(path, network, sources,
+                       {n for n, (_, small) in shapes.items()
+                        if int8 and small})
 
 
 def main(args):
