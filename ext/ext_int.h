@@ -156,6 +156,34 @@ int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
 
+/* constraints.c: what WHERE says of distances and rowids ------------------- */
+
+typedef struct bh_bounds {
+  sqlite3_int64 min, max;
+  int empty;                  /* nothing can be within */
+} bh_bounds;
+
+/* The letter under which xFilter is given a bound, 0 for other operators. */
+char bh_bound_letter(int op);
+void bh_bounds_take(bh_bounds *bounds, char letter, sqlite3_value *value);
+
+/* Rising once they are taken from a list; list NULL: no constraint. */
+typedef struct bh_rowids {
+  sqlite3_int64 *list;
+  sqlite3_int64 count, room;
+} bh_rowids;
+
+void bh_rowids_clear(bh_rowids *rowids);
+int bh_rowids_add(bh_rowids *rowids, sqlite3_int64 rowid);
+/* rowid = value, rowid IN (list): *empty is set where no row can match. */
+int bh_rowids_take(bh_rowids *rowids, sqlite3_value *value, int *empty);
+int bh_rowids_take_list(bh_rowids *rowids, sqlite3_value *list, int *empty);
+
+/* LIMIT and OFFSET, -1 while not known; how many rows they ask for in all, 0
+** where that is not known. */
+void bh_hint_take(sqlite3_int64 *hint, sqlite3_value *value);
+sqlite3_int64 bh_hint(sqlite3_int64 limit, sqlite3_int64 offset);
+
 /* topk_plan.c: what the planner is told of binhash_topk -------------------- */
 
 extern const char bh_topk_schema[];
