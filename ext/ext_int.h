@@ -352,7 +352,7 @@ typedef struct bh_held {
   int references;
   uint32_t size;
   uint64_t indexed;            /* that multi-index's number, 0 for none */
-  uint64_t removed;            /* since this version, UINT64_MAX while it stands */
+  uint64_t removed;            /* since this version; UINT64_MAX: it stands */
   uint8_t bytes[];
 } bh_held;
 

@@ -2,7 +2,8 @@
 ** CREATE VIRTUAL TABLE photo_codes USING binhash(bits=48): an exact, ordered
 ** and transactional index of codes.
 **
-**   INSERT INTO photo_codes(rowid, code) SELECT id, img_hash(image) FROM photos;
+**   INSERT INTO photo_codes(rowid, code)
+**     SELECT id, img_hash(image) FROM photos;
 **
 **   SELECT rowid, distance FROM photo_codes
 **   WHERE query = (SELECT img_hash(readfile('x.jpg'))) LIMIT 10;

@@ -90,8 +90,8 @@ static int content_pass(bh_index *index, int take) {
 ** good leaves the index as it was. */
 static int content_rebuild(bh_index *index) {
   if (!index->content)
-    return bh_table_error(&index->base, "binhash: %s: rebuild: an index without "
-                          "content= has nothing to be rebuilt from",
+    return bh_table_error(&index->base, "binhash: %s: rebuild: an index "
+                          "without content= has nothing to be rebuilt from",
                           index->name);
   int rc = bh_index_flush(index);
   if (rc == SQLITE_OK) rc = content_pass(index, 0);
@@ -136,8 +136,9 @@ static int content_same(sqlite3_stmt *a, sqlite3_stmt *b) {
 static int content_compare(bh_index *index, content_report *report) {
   sqlite3_stmt *ours = NULL, *theirs = NULL;
   int has_ours = 0, has_theirs = 0;
-  int rc = content_prepare(index, &ours, "SELECT rowid, code FROM \"%w\".\"%w\" "
-                           "ORDER BY rowid", index->schema, index->name);
+  int rc = content_prepare(index, &ours, "SELECT rowid, code FROM "
+                           "\"%w\".\"%w\" ORDER BY rowid", index->schema,
+                           index->name);
   if (rc == SQLITE_OK) rc = content_codes(index, &theirs);
   if (rc == SQLITE_OK) rc = content_step(ours, &has_ours);
   if (rc == SQLITE_OK) rc = content_step(theirs, &has_theirs);
@@ -227,7 +228,7 @@ static int content_check(bh_index *index) {
   return rc;
 }
 
-/* Rows that are pushed out -------------------------------------------------- */
+/* Rows that are pushed out ------------------------------------------------- */
 
 static int content_replacing(bh_index *index, sqlite3_value *rowid) {
   if (sqlite3_value_type(rowid) == SQLITE_NULL) {
@@ -263,7 +264,7 @@ int bh_index_command(bh_index *index, const char *command,
   if (strcmp(command, "integrity-check") == 0) return content_check(index);
   if (strcmp(command, "replacing") == 0) return content_replacing(index, rowid);
   if (strcmp(command, "replaced") == 0) return content_replaced(index);
-  return bh_table_error(&index->base, "binhash: %s: unknown command '%s'; there "
-                        "are 'rebuild' and 'integrity-check'", index->name,
+  return bh_table_error(&index->base, "binhash: %s: unknown command '%s'; "
+                        "there are 'rebuild' and 'integrity-check'", index->name,
                         command);
 }

@@ -8,8 +8,8 @@
 **   scan      all rows between two rowids, in the order of rowids
 **
 ** A look-up or a scan reads the blocks of the table itself, one at a time, and
-** needs no copy in memory: it is what SELECT code FROM photo_codes WHERE rowid =
-** 7 does, what UPDATE and DELETE do to find their rows, and count(*).
+** needs no copy in memory: it is what SELECT code FROM photo_codes WHERE rowid
+** = 7 does, what UPDATE and DELETE do to find their rows, and count(*).
 **
 ** Before any of them, changes that are not written yet are flushed, so that
 ** there is one place only where rows are.

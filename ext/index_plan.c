@@ -18,12 +18,12 @@
 ** they do not apply to this table alone, so they are hints and no more.  All
 ** but the query SQLite checks again.
 **
-** A query that exists but has no value yet in this plan makes the plan unusable,
-** so that SQLite looks for an order of the join in which it has one.  Where no
-** order will do, as behind a LEFT JOIN, or where distance is compared or sorted
-** by and there is no query at all, the plan is accepted to fail in xFilter with
-** a message that shows the form: without a query there is no distance, and a
-** comparison with NULL would drop every row in silence.
+** A query that exists but has no value yet in this plan makes the plan
+** unusable, so that SQLite looks for an order of the join in which it has one.
+** Where no order will do, as behind a LEFT JOIN, or where distance is compared
+** or sorted by and there is no query at all, the plan is accepted to fail in
+** xFilter with a message that shows the form: without a query there is no
+** distance, and a comparison with NULL would drop every row in silence.
 **
 ** Costs: a search in n rows costs a hundredth of a scan through SQLite, which
 ** is dearer than a look-up by rowid and cheaper than anything that reads rows.

@@ -7,16 +7,16 @@
 ** There are three ways to the same rows, and a search may go from the second
 ** over to the first:
 **
-**   scan     a pass over all blocks finds the next rows (nn/top.c).  How many is
-**            the LIMIT, if SQLite told it, else a few; when they are used up,
-**            another pass finds more, eight times as many.  The blocks are those
-**            in memory (index_cache.c) or, where they are more than it may hold,
-**            those of the table.
+**   scan     a pass over all blocks finds the next rows (nn/top.c).  How many
+**            is the LIMIT, if SQLite told it, else a few; when they are used
+**            up, another pass finds more, eight times as many.  The blocks are
+**            those in memory (index_cache.c) or, where they are more than it may
+**            hold, those of the table.
 **   probes   the multi-index (nn/multi.c) finds the rows at distance 0, then 1,
 **            and so on.  What a step will cost is known before it is done: once
-**            the steps would be dearer than a scan, the search goes on as a scan
-**            of the distances that are left.  Blocks that the multi-index does
-**            not have are scanned, and the two streams are merged.
+**            the steps would be dearer than a scan, the search goes on as a
+**            scan of the distances that are left.  Blocks that the multi-index
+**            does not have are scanned, and the two streams are merged.
 **   list     rowid IN (...): each row is looked up, and the few are sorted.
 **
 ** All give exactly the same rows in the same order; which one is taken is never
@@ -60,7 +60,7 @@ struct bh_search {
   size_t *fresh;               /* blocks for `pass` */
   int step;                    /* distances before it are done with */
   sqlite3_int64 spent;
-  bh_found probed;             /* the next of the multi-index's rows, if known */
+  bh_found probed;             /* the multi-index's next row, if known */
   int probed_known;
   /* list */
   bh_found *found;

@@ -297,7 +297,8 @@ static int topk_next(sqlite3_vtab_cursor *base) {
     if (nn_nearest_next(cursor->nearest, topk_hint(cursor), &cursor->row, &err)
         != NN_OK)
       return bh_table_nn_error(base->pVtab, TOPK_NAME, &err);
-  } while (cursor->row.distance >= 0 && cursor->row.distance < cursor->distance.min);
+  } while (cursor->row.distance >= 0 &&
+           cursor->row.distance < cursor->distance.min);
   cursor->returned++;
   return SQLITE_OK;
 }

@@ -7,31 +7,31 @@
 ** substring, so m tables, each sorted by one substring, hold the near rows in
 ** the few buckets around the query's own substring.
 **
-**   table j    entries (code, ordinal of the row) in the order of substring j,
-**              and where each of its 2^s values begins
+**   table j    entries (code, ordinal of the row) in the order of substring
+**              j, and where each of its 2^s values begins
 **
 ** A query goes by steps, t = r * m + j: table j, the buckets whose substring
 ** differs from the query's in exactly r bits.  After step t every row within
 ** distance t has been met: one that has not differs in at least r + 1 bits of
-** the first j + 1 substrings and in at least r of the others, which is more than
-** t in all.  So step t ends with all rows at distance t in hand, and rows come
-** out by distance as exactly as from a scan (section 3 of the paper).
+** the first j + 1 substrings and in at least r of the others, which is more
+** than t in all.  So step t ends with all rows at distance t in hand, and rows
+** come out by distance as exactly as from a scan (section 3 of the paper).
 **
 ** A row stands in all m tables, but is taken from the one where it is met
 ** first.  Which that is needs no memory: the row is met at the smallest of
 ** s_i * m + i, where s_i is the distance of its substring i, so in table j at
 ** radius r it is new if s_i > r for all i < j and s_i >= r for all i > j.
 **
-** What a step costs is known beforehand: its buckets are counted.  Uniform codes
-** need hundreds of buckets with a hundred rows each where a scan looks at ten
-** millions.  Codes that crowd (many equal ones, a substring that is constant)
-** make buckets as large as the table; then the count says so, and the caller
-** scans.
+** What a step costs is known beforehand: its buckets are counted.  Uniform
+** codes need hundreds of buckets with a hundred rows each where a scan looks at
+** ten millions.  Codes that crowd (many equal ones, a substring that is
+** constant) make buckets as large as the table; then the count says so, and the
+** caller scans.
 **
-** Memory is 12 bytes a row and table, and 4 bytes for each value of a substring.
-** How long substrings are is a matter of the number of rows: with 2^s far fewer
-** than rows a bucket is read in one stream, which is much faster than many
-** buckets with a row each.
+** Memory is 12 bytes a row and table, and 4 bytes for each value of a
+** substring. How long substrings are is a matter of the number of rows: with
+** 2^s far fewer than rows a bucket is read in one stream, which is much faster
+** than many buckets with a row each.
 */
 #include <stdlib.h>
 #include <string.h>

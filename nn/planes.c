@@ -81,8 +81,8 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 ** A kernel is a function that sums `planes` planes for one vector of rows, one
 ** byte each, into `sums`.  What goes around it is the same for all of them, and
 ** is put together by this macro, so that each is compiled for its own
-** instruction set: NARROW(p, stride, query, planes, limit, sums) writes the sums
-** and says whether any may be within the limit.
+** instruction set: NARROW(p, stride, query, planes, limit, sums) writes the
+** sums and says whether any may be within the limit.
 */
 #define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
   TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \
