@@ -375,14 +375,17 @@ static int probe_bucket_popcnt(nn_probe *probe, const multi_table *table, int r,
 #define probe_bucket_popcnt probe_bucket_plain
 #endif
 
-/* How far steps can come if all their buckets are empty. */
+/* How far steps come if all their buckets hold what buckets hold on average.
+** Near it, one row in thousands has to be remembered; without it, one in four,
+** for steps that will never be. */
 static int probe_horizon(const nn_multi *multi, uint64_t budget) {
   uint64_t cost = 0;
   int step = 0;
   for (; step < 64; step++) {
-    int r = step / multi->tables, width = multi->table[step % multi->tables]
-                                              .width;
-    if (r <= width) cost += probe_choose(width, r) * MULTI_BUCKET;
+    int r = step / multi->tables;
+    int width = multi->table[step % multi->tables].width;
+    if (r <= width)
+      cost += probe_choose(width, r) * (MULTI_BUCKET + (multi->rows >> width));
     if (cost > budget) break;
   }
   return step;
