@@ -40,7 +40,8 @@ bh_connection *bh_connection_new(sqlite3 *db) {
   c->references = 1;
   c->config.max_pixels = (sqlite3_int64)NN_MAX_PIXELS_DEFAULT;
   c->config.threads = connection_cpus();
-  c->config.cache_bytes = (sqlite3_int64)256 << 20;
+  c->config.cache_bytes = (sqlite3_int64)1 << 30;
+  c->config.multi_index = 1;
   return c;
 }
 

@@ -32,6 +32,7 @@ int bh_code(nn_status status) {
     case NN_OK: return SQLITE_OK;
     case NN_NOMEM: return SQLITE_NOMEM;
     case NN_TOO_LARGE: return SQLITE_TOOBIG;
+    case NN_INTERRUPTED: return SQLITE_INTERRUPT;
     case NN_ARGUMENT:
     case NN_PICTURE:
     case NN_MODEL:

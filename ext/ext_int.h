@@ -49,7 +49,10 @@ typedef struct bh_connection {
     sqlite3_int64 cache_bytes;
     sqlite3_int64 progress;   /* 0 off, 1 log, 2 stderr */
     sqlite3_int64 amx;
+    sqlite3_int64 multi_index;   /* 0 never, 1 when it pays, 2 at once */
   } config;
+  sqlite3_int64 index_bytes;      /* of all indexes' copies in memory */
+  struct bh_index *indexes;       /* those that are connected */
   sqlite3_int64 forward_passes;   /* images through a network so far */
   struct bh_scan_state *scanning; /* the search that is reading a table now */
   /* The last image and the passes that it went through, so that a call which
@@ -155,6 +158,34 @@ int bh_register_hash_views(bh_connection *connection);
 int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
+
+/* constraints.c: what WHERE says of distances and rowids ------------------- */
+
+typedef struct bh_bounds {
+  sqlite3_int64 min, max;
+  int empty;                  /* nothing can be within */
+} bh_bounds;
+
+/* The letter under which xFilter is given a bound, 0 for other operators. */
+char bh_bound_letter(int op);
+void bh_bounds_take(bh_bounds *bounds, char letter, sqlite3_value *value);
+
+/* Rising once they are taken from a list; list NULL: no constraint. */
+typedef struct bh_rowids {
+  sqlite3_int64 *list;
+  sqlite3_int64 count, room;
+} bh_rowids;
+
+void bh_rowids_clear(bh_rowids *rowids);
+int bh_rowids_add(bh_rowids *rowids, sqlite3_int64 rowid);
+/* rowid = value, rowid IN (list): *empty is set where no row can match. */
+int bh_rowids_take(bh_rowids *rowids, sqlite3_value *value, int *empty);
+int bh_rowids_take_list(bh_rowids *rowids, sqlite3_value *list, int *empty);
+
+/* LIMIT and OFFSET, -1 while not known; how many rows they ask for in all, 0
+** where that is not known. */
+void bh_hint_take(sqlite3_int64 *hint, sqlite3_value *value);
+sqlite3_int64 bh_hint(sqlite3_int64 limit, sqlite3_int64 offset);
 
 /* topk_plan.c: what the planner is told of binhash_topk -------------------- */
 
@@ -309,5 +340,211 @@ int bh_register_models_table(bh_connection *connection);
 /* The compiled-in model's bytes and name; *n is 0 and the name NULL when built
 ** with MODEL=none. */
 const void *bh_default_model(sqlite3_int64 *n, const char **name);
+
+/* index*.c: the virtual table binhash(bits=48) ----------------------------- */
+
+#define BH_INDEX_FORMAT 1
+
+/* A block in memory, as it is on disk (nn/codes.h). */
+typedef struct bh_held {
+  sqlite3_int64 id;            /* its key in the table of blocks */
+  nn_block block;
+  int references;
+  uint32_t size;
+  uint64_t indexed;            /* that multi-index's number, 0 for none */
+  uint64_t removed;            /* since this version; UINT64_MAX: it stands */
+  uint8_t bytes[];
+} bh_held;
+
+/* All rows of an index at one stamp.  Held by the table while it is the last
+** one read, and by each cursor that searches in it. */
+typedef struct bh_snapshot {
+  int references;
+  sqlite3_int64 stamp;
+  uint64_t version;            /* rises with each snapshot of a table */
+  sqlite3_int64 rows;
+  size_t count, room;
+  bh_held **held;              /* in the order of rowids */
+  size_t fresh_count, fresh_room;
+  size_t *fresh;               /* those that the multi-index does not have */
+  sqlite3_int64 bytes;         /* memory, the blocks' included */
+} bh_snapshot;
+
+/* A multi-index and the blocks that it was made of. */
+typedef struct bh_multi {
+  int references;
+  uint64_t number;
+  nn_multi *multi;
+  bh_held **held;
+  size_t count;
+  sqlite3_int64 rows;
+} bh_multi;
+
+/* A change that is not written yet. */
+typedef struct bh_change {
+  sqlite3_int64 rowid;
+  uint32_t code;               /* where in the codes, counted in codes */
+  uint32_t gone;               /* the row is deleted, if it is there */
+} bh_change;
+
+/* What index_store.c prepares. */
+enum {
+  BH_INDEX_STATE, BH_INDEX_SET_STATE, BH_INDEX_AT, BH_INDEX_NEXT, BH_INDEX_GET,
+  BH_INDEX_LAST, BH_INDEX_WALK, BH_INDEX_PUT, BH_INDEX_DROP, BH_INDEX_SQL
+};
+
+typedef struct bh_index {
+  sqlite3_vtab base;
+  bh_connection *connection;
+  struct bh_index *next;       /* of the connection's */
+  char *schema, *name;
+  int bits, bytes;             /* of a code */
+  char *content, *content_rowid, *content_column;   /* NULL: none */
+  char *model;                 /* NULL: none */
+  sqlite3_stmt *sql[BH_INDEX_SQL];
+  /* Changes since the last flush, in the order in which they came. */
+  struct {
+    bh_change *changes;
+    uint32_t count, room;
+    uint8_t *codes;
+    uint32_t *slots;           /* rowid -> change + 1, 0 is free */
+    sqlite3_int64 max;         /* the greatest rowid */
+    int rising;                /* rowids have only risen */
+    int deletions;
+  } pending;
+  int failed;                  /* a flush did: nothing can be committed */
+  /* The greatest rowid of the blocks, as far as it is known. */
+  int max_known, max_any;
+  sqlite3_int64 max_rowid;
+  /* The block that was looked into last, NULL: none; rowids before `until`. */
+  bh_held *seen;
+  sqlite3_int64 until;
+  int seen_last;               /* there is no block behind it */
+  /* Rows that the insertion in hand may push out of the content table. */
+  bh_rowids replacing;
+  bh_snapshot *snapshot;
+  uint64_t versions;
+  bh_multi *multi;
+  sqlite3_int64 multi_bytes;
+  uint64_t multis;
+  sqlite3_int64 scanned;       /* rows, since the multi-index could be built */
+  int fruitless;               /* searches in a row that it did not serve */
+} bh_index;
+
+/* The table's state row. */
+typedef struct bh_index_state {
+  sqlite3_int64 stamp, rows;
+  const uint8_t *changes;      /* valid until the statement is reset */
+  int change_bytes;
+} bh_index_state;
+
+/* index.c: the table itself */
+/* A value as a code of the index, index->bytes bytes: SQLITE_OK, SQLITE_NOMEM,
+** or SQLITE_CONSTRAINT with a sentence for sqlite3_free. */
+int bh_index_code(const bh_index *index, sqlite3_value *value, uint8_t *code,
+                  char **problem);
+/* The model of the index, which must be the one whose sha256 was recorded. */
+int bh_index_model(bh_index *index, bh_head *out);
+int bh_register_index(bh_connection *connection);
+
+/* index_store.c: the shadow tables */
+int bh_index_sql(bh_index *index, int which, sqlite3_stmt **out);
+void bh_index_forget_sql(bh_index *index);
+int bh_index_create_tables(bh_index *index, const char *sha256);
+int bh_index_drop_tables(bh_index *index);
+int bh_index_rename_tables(bh_index *index, const char *name);
+/* *statement is to be reset by the caller when it is done with the state. */
+int bh_index_read_state(bh_index *index, bh_index_state *state,
+                        sqlite3_stmt **statement);
+/* The sha256 that was recorded for the model; for sqlite3_free. */
+int bh_index_read_sha256(bh_index *index, char **sha256);
+int bh_index_write_state(bh_index *index, const bh_index_state *state);
+/* The row of a statement, whose columns are id and block, as a block that was
+** checked; the table's message is set when it is not sound. */
+int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out);
+void bh_held_unref(bh_held *held);
+/* The block in whose range a rowid is, into index->seen; NULL when there is no
+** block at all.  Kept until a flush, and no longer than the transaction. */
+int bh_index_see(bh_index *index, sqlite3_int64 rowid);
+void bh_index_unsee(bh_index *index);
+/* SQLITE_CORRUPT_VTAB with a message. */
+int bh_index_corrupt(bh_index *index, const char *what, sqlite3_int64 id);
+/* Run statements that a format and its arguments give. */
+int bh_index_exec(bh_index *index, const char *format, ...);
+
+/* index_write.c: changes, and how they reach the blocks */
+int bh_index_put(bh_index *index, sqlite3_int64 rowid, const void *code);
+int bh_index_remove(bh_index *index, sqlite3_int64 rowid);
+int bh_index_has(bh_index *index, sqlite3_int64 rowid, int *has);
+int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid);
+int bh_index_flush(bh_index *index);
+void bh_index_drop_pending(bh_index *index);
+/* Remove every row at once. */
+int bh_index_clear(bh_index *index);
+
+/* index_cache.c: the copy in memory */
+/* The rows as they are now; *out is NULL where they are more than memory may
+** hold, and a reference otherwise. */
+int bh_index_snapshot(bh_index *index, bh_snapshot **out);
+void bh_snapshot_unref(bh_index *index, bh_snapshot *snapshot);
+void bh_multi_unref(bh_multi *multi);
+/* A reference to the multi-index if one serves this snapshot, or is worth
+** building now; else NULL. */
+int bh_index_multi(bh_index *index, bh_snapshot *snapshot, bh_multi **out);
+void bh_index_drop_cache(bh_index *index);
+/* The block of a snapshot in whose range the rowid is. */
+size_t bh_snapshot_find(const bh_snapshot *snapshot, sqlite3_int64 rowid);
+
+/* index_search.c: the stream of rows by distance */
+typedef struct bh_search bh_search;
+typedef struct bh_found {
+  sqlite3_int64 rowid;
+  int distance;                /* -1 after the last */
+} bh_found;
+int bh_search_open(bh_index *index, const void *query, bh_bounds distance,
+                   const bh_rowids *rowids, sqlite3_int64 hint,
+                   bh_search **out);
+int bh_search_next(bh_search *search, bh_found *found);
+/* The code of a row that came out. */
+int bh_search_code(bh_search *search, sqlite3_int64 rowid, uint8_t *code,
+                   int *has);
+/* Are the blocks of the search in memory?  If not, codes are read anew. */
+int bh_search_is_cached(const bh_search *search);
+void bh_search_close(bh_search *search);   /* NULL is fine */
+
+/* index_plan.c */
+enum {   /* the columns; the one that is called like the table is SELF */
+  BH_INDEX_CODE, BH_INDEX_QUERY, BH_INDEX_IMAGE, BH_INDEX_SELF,
+  BH_INDEX_DISTANCE
+};
+#define BH_INDEX_IS_SEARCH 1
+#define BH_INDEX_LACKS_QUERY 2
+#define BH_INDEX_DOWN 4
+int bh_index_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
+
+/* index_cursor.c */
+int bh_index_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out);
+int bh_index_close(sqlite3_vtab_cursor *cursor);
+int bh_index_filter(sqlite3_vtab_cursor *cursor, int idx_num,
+                    const char *idx_str, int argc, sqlite3_value **argv);
+int bh_index_next(sqlite3_vtab_cursor *cursor);
+int bh_index_eof(sqlite3_vtab_cursor *cursor);
+int bh_index_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context,
+                    int column);
+int bh_index_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *rowid);
+
+/* index_content.c: commands and triggers of external content */
+int bh_index_command(bh_index *index, const char *command,
+                     sqlite3_value *rowid);
+/* *problem is what is wrong, for sqlite3_free, or NULL. */
+int bh_index_check(bh_index *index, char **problem);
+/* binhash_triggers(table [, schema]) */
+int bh_register_triggers(bh_connection *connection);
+
+/* poll.c ------------------------------------------------------------------- */
+
+/* Has the statement that runs on this connection been interrupted, by
+** sqlite3_interrupt or the progress handler? */
+int bh_poll(bh_connection *connection);
 
 #endif

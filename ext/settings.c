@@ -35,6 +35,7 @@ static const settings_entry settings_table[] = {
      NULL},
     {"progress", SETTINGS_AT(progress), 0, 2, settings_progress, NULL},
     {"amx", SETTINGS_AT(amx), 0, 0, NULL, "this build has no AMX kernels"},
+    {"multi_index", SETTINGS_AT(multi_index), 0, 2, NULL, NULL},
 };
 
 static const settings_entry *settings_find(const char *name) {
@@ -86,7 +87,8 @@ static void settings_config(sqlite3_context *ctx, int argc,
   const settings_entry *e = settings_find(name);
   if (!e) {
     bh_result_text_error(ctx, "binhash_config: no setting '%s'; there are "
-                         "max_pixels, threads, cache_bytes, progress, amx",
+                         "max_pixels, threads, cache_bytes, progress, amx, "
+                         "multi_index",
                          name ? name : "NULL");
     return;
   }

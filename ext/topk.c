@@ -32,7 +32,6 @@
 ** What it is not: an index.  Each search reads every code of the table once.
 ** What is told to the planner, and how arguments reach xFilter, is topk_plan.c.
 */
-#include <stdlib.h>
 #include <string.h>
 
 #include "ext_int.h"
@@ -60,10 +59,9 @@ typedef struct topk_cursor {
   sqlite3_value *arguments[BH_TOPK_ARGUMENTS];   /* NULL: not given */
   int empty;                 /* a NULL was compared with: no row can match */
   sqlite3_int64 k;           /* -1: not given */
-  sqlite3_int64 min, max;    /* of the distance */
+  bh_bounds distance;
   sqlite3_int64 limit, offset;                /* -1: not known */
-  sqlite3_int64 *rowids;     /* NULL: all */
-  sqlite3_int64 rowid_count, rowid_room;
+  bh_rowids rowids;          /* without a list: all */
   int integers;              /* the codes are INTEGERs */
   sqlite3_int64 query_integer;
 } topk_cursor;
@@ -96,12 +94,6 @@ static int topk_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
   return SQLITE_OK;
 }
 
-static void topk_drop_rowids(topk_cursor *cursor) {
-  sqlite3_free(cursor->rowids);
-  cursor->rowids = NULL;
-  cursor->rowid_count = cursor->rowid_room = 0;
-}
-
 /* Forget one search, but not the prepared scan. */
 static void topk_clear(topk_cursor *cursor) {
   nn_nearest_close(cursor->nearest);
@@ -110,14 +102,13 @@ static void topk_clear(topk_cursor *cursor) {
     sqlite3_value_free(cursor->arguments[i]);
     cursor->arguments[i] = NULL;
   }
-  topk_drop_rowids(cursor);
+  bh_rowids_clear(&cursor->rowids);
   memset(&cursor->row, 0, sizeof(cursor->row));
   cursor->row.distance = -1;
   cursor->returned = 0;
   cursor->empty = 0;
   cursor->k = -1;
-  cursor->min = 0;
-  cursor->max = 8 * NN_CODE_MAX;
+  cursor->distance = (bh_bounds){0, 8 * NN_CODE_MAX, 0};
   cursor->limit = cursor->offset = -1;
 }
 
@@ -131,81 +122,6 @@ static int topk_close(sqlite3_vtab_cursor *base) {
 
 /* Filtering: what was asked ------------------------------------------------ */
 
-static int topk_add_rowid(topk_cursor *cursor, sqlite3_int64 rowid) {
-  if (cursor->rowid_count == cursor->rowid_room) {
-    sqlite3_int64 room = cursor->rowid_room ? 2 * cursor->rowid_room : 16;
-    sqlite3_int64 *rowids = sqlite3_realloc64(
-        cursor->rowids, (sqlite3_uint64)room * sizeof(*rowids));
-    if (!rowids) return SQLITE_NOMEM;
-    cursor->rowids = rowids;
-    cursor->rowid_room = room;
-  }
-  cursor->rowids[cursor->rowid_count++] = rowid;
-  return SQLITE_OK;
-}
-
-static int topk_compare_rowids(const void *a, const void *b) {
-  sqlite3_int64 x = *(const sqlite3_int64 *)a, y = *(const sqlite3_int64 *)b;
-  return x < y ? -1 : x > y;
-}
-
-/*
-** rowid IN (...): sorted, once each.  A list with a number that is not an
-** INTEGER, or text that might be compared as one, is left to SQLite.
-*/
-static int topk_take_rowid_list(topk_cursor *cursor, sqlite3_value *list) {
-  sqlite3_value *value = NULL;
-  int rc = sqlite3_vtab_in_first(list, &value);
-  for (; rc == SQLITE_OK && value; rc = sqlite3_vtab_in_next(list, &value)) {
-    int type = sqlite3_value_type(value);
-    if (type == SQLITE_NULL) continue;
-    if (type != SQLITE_INTEGER) {
-      topk_drop_rowids(cursor);
-      return SQLITE_OK;
-    }
-    rc = topk_add_rowid(cursor, sqlite3_value_int64(value));
-    if (rc != SQLITE_OK) return rc;
-  }
-  if (rc != SQLITE_DONE && rc != SQLITE_OK) return rc;
-  if (cursor->rowid_count == 0) {
-    cursor->empty = 1;
-    return SQLITE_OK;
-  }
-  qsort(cursor->rowids, (size_t)cursor->rowid_count, sizeof(*cursor->rowids),
-        topk_compare_rowids);
-  sqlite3_int64 n = 1;
-  for (sqlite3_int64 i = 1; i < cursor->rowid_count; i++)
-    if (cursor->rowids[i] != cursor->rowids[n - 1])
-      cursor->rowids[n++] = cursor->rowids[i];
-  cursor->rowid_count = n;
-  return SQLITE_OK;
-}
-
-/* A bound of the distance; one that is not an INTEGER is left to SQLite. */
-static void topk_take_bound(topk_cursor *cursor, char letter,
-                            sqlite3_value *value) {
-  if (sqlite3_value_type(value) == SQLITE_NULL) cursor->empty = 1;
-  if (sqlite3_value_type(value) != SQLITE_INTEGER) return;
-  sqlite3_int64 bound = sqlite3_value_int64(value);
-  sqlite3_int64 most = cursor->max, least = cursor->min;
-  if (bound > 8 * NN_CODE_MAX + 1) bound = 8 * NN_CODE_MAX + 1;
-  if (bound < -1) bound = -1;
-  switch (letter) {
-    case '=': most = least = bound; break;
-    case '<': most = bound - 1; break;
-    case '(': most = bound; break;
-    case '>': least = bound + 1; break;
-    case ')': least = bound; break;
-  }
-  if (most < cursor->max) cursor->max = most;
-  if (least > cursor->min) cursor->min = least;
-}
-
-static void topk_take_hint(sqlite3_int64 *hint, sqlite3_value *value) {
-  if (sqlite3_value_type(value) == SQLITE_INTEGER)
-    *hint = sqlite3_value_int64(value);
-}
-
 /* Read the arguments of xFilter by their letters. */
 static int topk_take(topk_cursor *cursor, const char *letters,
                      sqlite3_value **argv) {
@@ -218,17 +134,15 @@ static int topk_take(topk_cursor *cursor, const char *letters,
       *slot = sqlite3_value_dup(argv[i]);
       if (!*slot) rc = SQLITE_NOMEM;
     } else if (letters[i] == 'r') {
-      if (sqlite3_value_type(argv[i]) == SQLITE_NULL) cursor->empty = 1;
-      if (sqlite3_value_type(argv[i]) == SQLITE_INTEGER)
-        rc = topk_add_rowid(cursor, sqlite3_value_int64(argv[i]));
+      rc = bh_rowids_take(&cursor->rowids, argv[i], &cursor->empty);
     } else if (letters[i] == 'R') {
-      rc = topk_take_rowid_list(cursor, argv[i]);
+      rc = bh_rowids_take_list(&cursor->rowids, argv[i], &cursor->empty);
     } else if (letters[i] == 'l') {
-      topk_take_hint(&cursor->limit, argv[i]);
+      bh_hint_take(&cursor->limit, argv[i]);
     } else if (letters[i] == 'o') {
-      topk_take_hint(&cursor->offset, argv[i]);
+      bh_hint_take(&cursor->offset, argv[i]);
     } else {
-      topk_take_bound(cursor, letters[i], argv[i]);
+      bh_bounds_take(&cursor->distance, letters[i], argv[i]);
     }
     if (rc != SQLITE_OK) return rc;
   }
@@ -261,7 +175,8 @@ static int topk_check_k(topk_cursor *cursor) {
                           "NULL for all rows");
   cursor->k = sqlite3_value_int64(k);
   /* Rows before the lower bound are among the k nearest: SQLite drops them. */
-  cursor->min = 0;
+  cursor->distance.min = 0;
+  cursor->distance.empty = cursor->distance.max < 0;
   return SQLITE_OK;
 }
 
@@ -328,7 +243,7 @@ static int topk_scan(topk_cursor *cursor, bh_target *target,
   nn_nearest_close(cursor->nearest);
   cursor->nearest = NULL;
   if (nn_nearest_open(&bh_memory, query, (size_t)target->bytes,
-                      (int)cursor->max, idx_num & BH_TOPK_READS_CODE,
+                      (int)cursor->distance.max, idx_num & BH_TOPK_READS_CODE,
                       &cursor->nearest, &err) != NN_OK)
     return bh_table_nn_error(cursor->base.pVtab, TOPK_NAME ": argument query",
                              &err);
@@ -349,8 +264,8 @@ static int topk_search(topk_cursor *cursor, int idx_num) {
   int rc = topk_query(cursor, &query, &target.bytes);
   target.integers = cursor->integers;
   target.keep_keys = idx_num & BH_TOPK_READS_KEY;
-  target.rowids = cursor->rowids;
-  target.rowid_count = cursor->rowid_count;
+  target.rowids = cursor->rowids.list;
+  target.rowid_count = cursor->rowids.count;
   for (int attempt = 0; rc == SQLITE_OK; attempt++) {
     bh_scan *kept = cursor->scan;
     rc = topk_prepare(cursor);
@@ -368,12 +283,7 @@ static int topk_search(topk_cursor *cursor, int idx_num) {
 
 /* How many rows the statement will take, as far as that is known; 0 if not. */
 static sqlite3_int64 topk_hint(const topk_cursor *cursor) {
-  sqlite3_int64 hint = 0;
-  if (cursor->limit >= 0 && cursor->limit < 1000000000) {
-    hint = cursor->limit;
-    if (cursor->offset > 0 && cursor->offset < 1000000000)
-      hint += cursor->offset;
-  }
+  sqlite3_int64 hint = bh_hint(cursor->limit, cursor->offset);
   if (cursor->k >= 0 && (hint == 0 || cursor->k < hint)) hint = cursor->k;
   return hint;
 }
@@ -387,7 +297,8 @@ static int topk_next(sqlite3_vtab_cursor *base) {
     if (nn_nearest_next(cursor->nearest, topk_hint(cursor), &cursor->row, &err)
         != NN_OK)
       return bh_table_nn_error(base->pVtab, TOPK_NAME, &err);
-  } while (cursor->row.distance >= 0 && cursor->row.distance < cursor->min);
+  } while (cursor->row.distance >= 0 &&
+           cursor->row.distance < cursor->distance.min);
   cursor->returned++;
   return SQLITE_OK;
 }
@@ -407,7 +318,7 @@ static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
   if (rc == SQLITE_OK) rc = topk_check_k(cursor);
   if (rc != SQLITE_OK) return rc;
   if (sqlite3_value_type(cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_QUERY)]) ==
-          SQLITE_NULL || cursor->empty || cursor->min > cursor->max ||
+          SQLITE_NULL || cursor->empty || cursor->distance.empty ||
       cursor->k == 0)
     return SQLITE_OK;
   if (table->depth >= TOPK_DEPTH_MAX)

@@ -90,23 +90,12 @@ static void topk_plan_use(topk_plan_state *plan, int constraint, char letter,
   plan->info->idxStr[plan->argv++] = letter;
 }
 
-static char topk_plan_bound_letter(int op) {
-  switch (op) {
-    case SQLITE_INDEX_CONSTRAINT_EQ: return '=';
-    case SQLITE_INDEX_CONSTRAINT_LT: return '<';
-    case SQLITE_INDEX_CONSTRAINT_LE: return '(';
-    case SQLITE_INDEX_CONSTRAINT_GT: return '>';
-    case SQLITE_INDEX_CONSTRAINT_GE: return ')';
-  }
-  return 0;
-}
-
 /* Bounds of the distance, LIMIT and OFFSET, and where to find the rowid. */
 static void topk_plan_rest(topk_plan_state *plan) {
   sqlite3_index_info *info = plan->info;
   for (int i = 0; i < info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    char letter = topk_plan_bound_letter(c->op);
+    char letter = bh_bound_letter(c->op);
     if (!c->usable) continue;
     if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT) {
       topk_plan_use(plan, i, 'l', 0);

@@ -83,4 +83,115 @@ nn_status nn_nearest_add(nn_nearest *nearest, int64_t rowid, const void *code,
 nn_status nn_nearest_next(nn_nearest *nearest, int64_t hint,
                           nn_nearest_row *row, nn_error *err);
 
+/* Blocks ------------------------------------------------------------------ */
+
+/* A block of rows (block.c says what its bytes are) that has been checked.  It
+** points into those bytes, which are the caller's. */
+typedef struct nn_block {
+  const uint8_t *offsets, *planes;
+  int64_t base;
+  uint64_t stamp;
+  int rows, width, code_bytes;
+} nn_block;
+
+/* Longest code of a block, in bits. */
+#define NN_BLOCK_BITS_MAX 1024
+
+/* XXH64 of n bytes with the seed 0, and its low half. */
+uint64_t nn_xxh64(const void *bytes, size_t n);
+uint32_t nn_checksum(const void *bytes, size_t n);
+
+/* Bytes of a block, and the narrowest offsets for rows with rising rowids. */
+size_t nn_block_size(int rows, int width, int code_bytes);
+int nn_block_width(const int64_t *rowids, int rows);
+
+/* Check bytes that may be anything.  NN_ARGUMENT with a sentence for bytes that
+** are no sound block of codes of so many bits.  O(size). */
+nn_status nn_block_open(const void *data, size_t size, int bits, nn_block *out,
+                        nn_error *err);
+
+/* row is 0 to rows - 1. */
+int64_t nn_block_rowid(const nn_block *block, int row);
+void nn_block_code(const nn_block *block, int row, uint8_t *code);
+/* The first row whose rowid is not below this one; rows if there is none. */
+int nn_block_find(const nn_block *block, int64_t rowid);
+
+/*
+** Write a block of up to 65,535 rows with rising rowids.  codes: (bits+7)/8
+** bytes a row, one after the other.  out has room for
+** nn_block_size(rows, nn_block_width(rowids, rows), (bits+7)/8) bytes.
+*/
+void nn_block_write(uint8_t *out, int bits, uint64_t stamp,
+                    const int64_t *rowids, const uint8_t *codes, int rows);
+
+/* Planes ------------------------------------------------------------------ */
+
+/*
+** The rows of a block whose code is at most `limit` bits from the query, in
+** order: their numbers and distances.  Both have room for all rows,
+** query has the block's code_bytes.  Returns how many there are.  O(rows).
+*/
+int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
+                    uint16_t *rows, uint16_t *distances);
+
+/* The kernel that it runs on this CPU: "swar", "avx2", "avx512" or "neon". */
+const char *nn_block_kernel(void);
+
+/* Top --------------------------------------------------------------------- */
+
+/*
+** Rows of a sequence of blocks in (distance, rowid) order, found in passes.
+** Each pass goes over all blocks, in the order of their rowids, and finds the
+** next `want` rows behind the last row of the pass before it.
+*/
+typedef struct nn_top nn_top;
+
+/* query: (bits+7)/8 bytes, copied; bits 1 to NN_BLOCK_BITS_MAX. */
+nn_status nn_top_open(const nn_memory *mem, const void *query, int bits,
+                      nn_top **out, nn_error *err);
+void nn_top_close(nn_top *top);   /* NULL is fine */
+
+/* Begin a pass for rows whose distance is within min to max.  want: at least 1,
+** at most 2^24. */
+nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
+                       nn_error *err);
+nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err);
+nn_status nn_top_end(nn_top *top, nn_error *err);
+/* The rows of the pass, one by one: 1, or 0 after the last. */
+int nn_top_row(nn_top *top, int64_t *rowid, int *distance);
+/* Passes to come give only rows behind this one. */
+void nn_top_after(nn_top *top, int distance, int64_t rowid);
+
+/* Multi-index ------------------------------------------------------------- */
+
+/*
+** Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012) over blocks.
+** Rows are told by block and row within it; the blocks must outlive it.
+*/
+typedef struct nn_multi nn_multi;
+
+/* Bytes that an index of so many rows holds; 0 where it cannot be made, or a
+** scan is always as fast. */
+size_t nn_multi_bytes_for(int bits, uint64_t rows);
+/* poll, if not NULL, is asked every few milliseconds; when its answer is not 0
+** the build ends with NN_INTERRUPTED.  O(rows * substrings). */
+nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
+                         size_t block_count, int (*poll)(void *),
+                         void *poll_context, nn_multi **out, nn_error *err);
+void nn_multi_close(nn_multi *multi);   /* NULL is fine */
+size_t nn_multi_bytes(const nn_multi *multi);
+
+/* A query: distances 0, 1, 2, ... one step each. */
+typedef struct nn_probe nn_probe;
+
+nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
+                        const void *query, nn_probe **out, nn_error *err);
+void nn_probe_close(nn_probe *probe);   /* NULL is fine */
+/* Candidates and buckets that the next step will look at. */
+uint64_t nn_probe_cost(const nn_probe *probe);
+/* Step t = 0, 1, ...: afterwards nn_probe_row gives the rows at distance t. */
+nn_status nn_probe_step(nn_probe *probe, nn_error *err);
+/* They come in the order of blocks and rows; 0 after the last. */
+int nn_probe_row(nn_probe *probe, uint32_t *block, uint32_t *row);
+
 #endif

@@ -50,6 +50,9 @@ static unsigned cpu_ask(void) {
       __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512vnni"))
     mask |= NN_CPU_AVX512VNNI;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512bitalg"))
+    mask |= NN_CPU_BITALG;
   return mask;
 }
 

@@ -31,10 +31,10 @@
 /* Memory of a model ------------------------------------------------------- */
 
 /* 64 bytes, so that what follows keeps nn_alloc's alignment. */
-typedef struct nn_block {
-  struct nn_block *next;
-  char align[64 - sizeof(struct nn_block *)];
-} nn_block;
+typedef struct nn_chunk {
+  struct nn_chunk *next;
+  char align[64 - sizeof(struct nn_chunk *)];
+} nn_chunk;
 
 /* The digest costs a pass over the file, so it is taken when first asked for;
 ** the lock is what lets threads share a model that is const otherwise. */
@@ -48,7 +48,7 @@ void *nn_model_alloc(nn_model *model, size_t count, size_t size) {
   if (n > NN_ALLOC_MAX || model->owned + (uint64_t)n > NN_OWNED_MAX) {
     return NULL;
   }
-  nn_block *block = nn_zalloc(&model->mem, sizeof(*block) + n);
+  nn_chunk *block = nn_zalloc(&model->mem, sizeof(*block) + n);
   if (!block) return NULL;
   block->next = model->blocks;
   model->blocks = block;
@@ -264,7 +264,7 @@ void nn_model_close(nn_model *model) {
   if (!model) return;
   nn_memory mem = model->mem;
   if (model->digest) pthread_mutex_destroy(&model->digest->lock);
-  for (nn_block *block = model->blocks, *next; block; block = next) {
+  for (nn_chunk *block = model->blocks, *next; block; block = next) {
     next = block->next;
     nn_free(&mem, block);
   }

@@ -31,6 +31,7 @@ typedef enum nn_status {
   NN_PICTURE,     /* the bytes are not a picture that can be decoded */
   NN_TOO_LARGE,   /* the picture is over the pixel budget */
   NN_MODEL,       /* the bytes are not a model that can be run */
+  NN_INTERRUPTED, /* whoever was asked said stop */
   NN_NO_BLAS      /* a float32 network needs OpenBLAS and none is installed */
 } nn_status;
 

@@ -36,7 +36,8 @@ enum {
   NN_CPU_AVX2 = 1 << 1,        /* with the system's support for ymm */
   NN_CPU_AVX512 = 1 << 2,      /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
   NN_CPU_AVXVNNI = 1 << 3,     /* VPDPBUSD in VEX form, with ymm */
-  NN_CPU_AVX512VNNI = 1 << 4   /* F, BW, VL, VNNI, and zmm */
+  NN_CPU_AVX512VNNI = 1 << 4,  /* F, BW, VL, VNNI, and zmm */
+  NN_CPU_BITALG = 1 << 5       /* F, BW, BITALG, and zmm */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -238,7 +239,7 @@ typedef struct nn_preprocess {
 
 struct nn_model {
   nn_memory mem;
-  struct nn_block *blocks;    /* all that it owns, freed together */
+  struct nn_chunk *blocks;    /* all that it owns, freed together */
   size_t owned;               /* bytes of it */
   const uint8_t *bytes;
   size_t byte_count;
@@ -436,6 +437,18 @@ typedef struct nn_hamming_form {
 /* The i-th kernel that this CPU can run, NULL after the last.  0 is the plain
 ** reference, the last is the one that nn_hamming uses. */
 const nn_hamming_form *nn_hamming_kernels(int i);
+
+/* planes.c ---------------------------------------------------------------- */
+
+/* One kernel of nn_block_select; limit is not negative. */
+typedef struct nn_select_form {
+  const char *name;
+  int (*run)(const nn_block *block, const uint8_t *query, int limit,
+             uint16_t *rows, uint16_t *distances);
+} nn_select_form;
+
+/* As nn_hamming_kernels. */
+const nn_select_form *nn_select_kernels(int i);
 
 static inline uint64_t nn_load32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |

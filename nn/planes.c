@@ -1,0 +1,283 @@
+/*
+** Which rows of a block are near a query: the inner loop of the index.
+**
+** A block keeps codes in planes, byte j of all its rows together (block.c), so
+** the distance of many rows at once is a sum over planes of the bits in which
+** a byte differs from the query's:
+**
+**   swar     8 rows in a 64-bit word, ordinary arithmetic; the reference is one
+**            row at a time
+**   avx2     32 rows, a nibble looked up by PSHUFB
+**   avx512   64 rows with VPOPCNTB (AVX-512 BITALG)
+**   neon     16 rows with CNT
+**
+** A sum is a byte for each row, which is enough for 31 planes (248 bits).  Of
+** longer codes the sums of groups of 31 planes are added up in 16 bits.
+**
+** Hardly any row is near enough: a whole vector is compared with the limit, and
+** only where a row of it passes are its bytes looked at one by one.  The last
+** rows of a block are done by a vector that ends with the block and leaves out
+** the rows that were done before; blocks smaller than a vector go row by row.
+** So nothing is read beside the planes.
+**
+** On 48 bits avx2 takes 54 instructions for 32 rows and loads 192 bytes: from
+** memory it waits for the bytes, not for the arithmetic.
+**
+** Each kernel is compiled for its instruction set by an attribute and chosen
+** once from nn_cpu_features.  A test runs all that the CPU has against
+** nn_hamming.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define PLANES_X86 1
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define PLANES_NEON 1
+#endif
+
+#define PLANES_GROUP 31   /* planes whose sum fits a byte */
+
+/* The rows that were found so far. */
+typedef struct planes_found {
+  uint16_t *rows, *distances;
+  int count;
+} planes_found;
+
+static void planes_add(planes_found *found, int row, int distance) {
+  found->rows[found->count] = (uint16_t)row;
+  found->distances[found->count++] = (uint16_t)distance;
+}
+
+/* One row. */
+static int planes_distance(const nn_block *block, const uint8_t *query,
+                           int row) {
+  const uint8_t *p = block->planes + row;
+  int sum = 0;
+  for (int i = 0; i < block->code_bytes; i++, p += block->rows)
+    sum += (int)nn_popcount64((uint64_t)(*p ^ query[i]));
+  return sum;
+}
+
+static void planes_rows(const nn_block *block, const uint8_t *query, int limit,
+                        int from, int to, planes_found *found) {
+  for (int row = from; row < to; row++) {
+    int distance = planes_distance(block, query, row);
+    if (distance <= limit) planes_add(found, row, distance);
+  }
+}
+
+static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
+                         uint16_t *rows, uint16_t *distances) {
+  planes_found found = {rows, distances, 0};
+  planes_rows(block, query, limit, 0, block->rows, &found);
+  return found.count;
+}
+
+/*
+** A kernel is a function that sums `planes` planes for one vector of rows, one
+** byte each, into `sums`.  What goes around it is the same for all of them, and
+** is put together by this macro, so that each is compiled for its own
+** instruction set: NARROW(p, stride, query, planes, limit, sums) writes the
+** sums and says whether any may be within the limit.
+*/
+#define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
+  TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \
+                                 int limit, int at, int from,                 \
+                                 planes_found *found) {                       \
+    uint8_t sums[LANES];                                                      \
+    uint16_t totals[LANES] = {0};                                             \
+    for (int plane = 0; plane < block->code_bytes; plane += PLANES_GROUP) {   \
+      int planes = block->code_bytes - plane;                                 \
+      if (planes > PLANES_GROUP) planes = PLANES_GROUP;                       \
+      NARROW(block->planes + (size_t)plane * (size_t)block->rows + at,        \
+             (size_t)block->rows, query + plane, planes, 255, sums);          \
+      for (int i = 0; i < LANES; i++)                                         \
+        totals[i] = (uint16_t)(totals[i] + sums[i]);                          \
+    }                                                                         \
+    for (int i = from - at; i < LANES; i++)                                   \
+      if (totals[i] <= limit) planes_add(found, at + i, totals[i]);           \
+  }                                                                           \
+  TARGET static void NAME##_vector(const nn_block *block,                     \
+                                   const uint8_t *query, int limit, int at,   \
+                                   int from, planes_found *found) {           \
+    uint8_t sums[LANES];                                                      \
+    if (block->code_bytes > PLANES_GROUP) {                                   \
+      NAME##_wide(block, query, limit, at, from, found);                      \
+      return;                                                                 \
+    }                                                                         \
+    if (!NARROW(block->planes + at, (size_t)block->rows, query,               \
+                block->code_bytes, limit, sums))                              \
+      return;                                                                 \
+    for (int i = from - at; i < LANES; i++)                                   \
+      if (sums[i] <= limit) planes_add(found, at + i, sums[i]);               \
+  }                                                                           \
+  TARGET static int NAME(const nn_block *block, const uint8_t *query,         \
+                         int limit, uint16_t *rows, uint16_t *distances) {    \
+    planes_found found = {rows, distances, 0};                                \
+    int at = 0;                                                               \
+    if (block->rows < LANES) {                                                \
+      planes_rows(block, query, limit, 0, block->rows, &found);               \
+      return found.count;                                                     \
+    }                                                                         \
+    for (; at + LANES <= block->rows; at += LANES)                            \
+      NAME##_vector(block, query, limit, at, at, &found);                     \
+    if (at < block->rows)                                                     \
+      NAME##_vector(block, query, limit, block->rows - LANES, at, &found);    \
+    return found.count;                                                       \
+  }
+
+/* swar --------------------------------------------------------------------- */
+
+static inline int planes_swar_narrow(const uint8_t *p, size_t stride,
+                                     const uint8_t *query, int planes,
+                                     int limit, uint8_t *sums) {
+  const uint64_t ones = 0x0101010101010101u;
+  uint64_t sum = 0;
+  (void)limit;
+  for (int i = 0; i < planes; i++, p += stride) {
+    uint64_t x;
+    memcpy(&x, p, 8);
+    x ^= query[i] * ones;
+    x -= x >> 1 & 0x55 * ones;
+    x = (x & 0x33 * ones) + (x >> 2 & 0x33 * ones);
+    sum += (x + (x >> 4)) & 0x0f * ones;
+  }
+  memcpy(sums, &sum, 8);
+  return 1;
+}
+
+PLANES_KERNEL(planes_swar, , 8, planes_swar_narrow)
+
+#ifdef PLANES_X86
+
+/* avx2 --------------------------------------------------------------------- */
+
+__attribute__((target("avx2"), always_inline)) static inline int
+planes_avx2_narrow(const uint8_t *p, size_t stride, const uint8_t *query,
+                   int planes, int limit, uint8_t *sums) {
+  const __m256i table = _mm256_setr_epi8(
+      0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+      0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i low = _mm256_set1_epi8(15);
+  __m256i sum = _mm256_setzero_si256();
+  for (int i = 0; i < planes; i++, p += stride) {
+    __m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p),
+                                 _mm256_set1_epi8((char)query[i]));
+    __m256i high = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+    sum = _mm256_add_epi8(
+        sum, _mm256_add_epi8(
+                 _mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
+                 _mm256_shuffle_epi8(table, high)));
+  }
+  __m256i most = _mm256_set1_epi8((char)(limit > 255 ? 255 : limit));
+  __m256i near = _mm256_cmpeq_epi8(_mm256_min_epu8(sum, most), sum);
+  if (_mm256_testz_si256(near, near)) return 0;
+  _mm256_storeu_si256((__m256i *)sums, sum);
+  return 1;
+}
+
+PLANES_KERNEL(planes_avx2, __attribute__((target("avx2"))), 32,
+              planes_avx2_narrow)
+
+/* avx512 ------------------------------------------------------------------- */
+
+__attribute__((target("avx512f,avx512bw,avx512bitalg"), always_inline))
+static inline int
+planes_avx512_narrow(const uint8_t *p, size_t stride, const uint8_t *query,
+                     int planes, int limit, uint8_t *sums) {
+  __m512i sum = _mm512_setzero_si512();
+  for (int i = 0; i < planes; i++, p += stride) {
+    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(p),
+                                 _mm512_set1_epi8((char)query[i]));
+    sum = _mm512_add_epi8(sum, _mm512_popcnt_epi8(x));
+  }
+  __m512i most = _mm512_set1_epi8((char)(limit > 255 ? 255 : limit));
+  if (!_mm512_cmple_epu8_mask(sum, most)) return 0;
+  _mm512_storeu_si512(sums, sum);
+  return 1;
+}
+
+PLANES_KERNEL(planes_avx512,
+              __attribute__((target("avx512f,avx512bw,avx512bitalg"))), 64,
+              planes_avx512_narrow)
+
+#endif
+
+#ifdef PLANES_NEON
+
+/* neon --------------------------------------------------------------------- */
+
+static inline int planes_neon_narrow(const uint8_t *p, size_t stride,
+                                     const uint8_t *query, int planes,
+                                     int limit, uint8_t *sums) {
+  uint8x16_t sum = vdupq_n_u8(0);
+  for (int i = 0; i < planes; i++, p += stride)
+    sum = vaddq_u8(sum, vcntq_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(query[i]))));
+  uint8x16_t most = vdupq_n_u8((uint8_t)(limit > 255 ? 255 : limit));
+  if (vmaxvq_u8(vcleq_u8(sum, most)) == 0) return 0;
+  vst1q_u8(sums, sum);
+  return 1;
+}
+
+PLANES_KERNEL(planes_neon, , 16, planes_neon_narrow)
+
+#endif
+
+/* Dispatch ----------------------------------------------------------------- */
+
+/* From the plain one to the fastest, each with what it needs of the CPU. */
+static const struct {
+  nn_select_form form;
+  unsigned needs;
+} planes_forms[] = {
+    {{"scalar", planes_scalar}, 0},
+    {{"swar", planes_swar}, 0},
+#ifdef PLANES_X86
+    {{"avx2", planes_avx2}, NN_CPU_AVX2},
+    {{"avx512", planes_avx512}, NN_CPU_BITALG},
+#endif
+#ifdef PLANES_NEON
+    {{"neon", planes_neon}, 0},
+#endif
+};
+#define PLANES_FORMS ((int)(sizeof(planes_forms) / sizeof(*planes_forms)))
+
+const nn_select_form *nn_select_kernels(int i) {
+  unsigned cpu = nn_cpu_features();
+  for (int j = 0; j < PLANES_FORMS; j++)
+    if ((planes_forms[j].needs & ~cpu) == 0 && i-- == 0)
+      return &planes_forms[j].form;
+  return NULL;
+}
+
+static const nn_select_form *planes_best(void) {
+  const nn_select_form *form = NULL, *next;
+  for (int i = 0; (next = nn_select_kernels(i)) != NULL; i++) form = next;
+  return form;
+}
+
+static int planes_choose(const nn_block *block, const uint8_t *query, int limit,
+                         uint16_t *rows, uint16_t *distances);
+
+/* The kernel to run, found out by the first call of the process. */
+static int (*planes_run)(const nn_block *, const uint8_t *, int, uint16_t *,
+                         uint16_t *) = planes_choose;
+
+static int planes_choose(const nn_block *block, const uint8_t *query, int limit,
+                         uint16_t *rows, uint16_t *distances) {
+  __atomic_store_n(&planes_run, planes_best()->run, __ATOMIC_RELAXED);
+  return nn_block_select(block, query, limit, rows, distances);
+}
+
+int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
+                    uint16_t *rows, uint16_t *distances) {
+  if (limit < 0) return 0;
+  return __atomic_load_n(&planes_run, __ATOMIC_RELAXED)(block, query, limit,
+                                                        rows, distances);
+}
+
+const char *nn_block_kernel(void) { return planes_best()->name; }

@@ -1,0 +1,198 @@
+/*
+** The next rows of many blocks by rising (distance, rowid), found in passes.
+**
+** A pass wants so many rows.  Two codes have one of only bits + 1 distances, so
+** a count of the rows kept at each distance says at any time how near a row
+** must be to matter, and no heap is needed:
+**
+**   rows nearer than T                        are all kept
+**   rows at T                                 while fewer than `want` in all
+**                                             are kept
+**
+** T begins at the largest distance allowed, and falls whenever the rows nearer
+** than T are `want` alone.  Blocks come in the order of rowids, so of the rows
+** at T the first ones are the right ones, and ties need no comparison.  What T
+** has left behind is thrown out when the room is used up, half of which is then
+** free.  At the end a counting sort puts the rows in order.
+**
+** A later pass gives the rows behind the last one of the pass before it, by
+** their distance and rowid.  So a stream of any length is made of passes that
+** keep little, each as fast as reading the codes.
+*/
+#include <string.h>
+
+#include "nn_int.h"
+
+#define TOP_WANT_MAX ((uint64_t)1 << 24)
+
+typedef struct top_row {
+  int64_t rowid;
+  int distance;
+} top_row;
+
+struct nn_top {
+  nn_memory mem;
+  uint8_t query[NN_BLOCK_BITS_MAX / 8];
+  int bits;
+  /* rows behind this one are wanted */
+  int after_distance;
+  int64_t after_rowid;
+  /* the pass */
+  uint64_t want;
+  int min, limit;              /* limit: T */
+  uint64_t nearer, at;         /* rows kept below T, and at T */
+  uint64_t counts[NN_BLOCK_BITS_MAX + 1];
+  top_row *rows;
+  size_t count, room;
+  top_row *sorted;             /* room for as many */
+  size_t next, end;            /* of the sorted ones, to hand out */
+  uint16_t *block_rows, *block_distances;   /* room for a block's */
+  int block_room;
+};
+
+static nn_status top_nomem(nn_error *err) {
+  return nn_fail(err, NN_NOMEM, "out of memory");
+}
+
+nn_status nn_top_open(const nn_memory *mem, const void *query, int bits,
+                      nn_top **out, nn_error *err) {
+  *out = NULL;
+  if (bits < 1 || bits > NN_BLOCK_BITS_MAX)
+    return nn_fail(err, NN_ARGUMENT, "a code has 1 to %d bits, not %d",
+                   NN_BLOCK_BITS_MAX, bits);
+  nn_top *top = nn_zalloc(mem, sizeof(*top));
+  if (!top) return top_nomem(err);
+  top->mem = *mem;
+  top->bits = bits;
+  memcpy(top->query, query, (size_t)(bits + 7) / 8);
+  top->after_distance = -1;
+  top->after_rowid = INT64_MAX;
+  *out = top;
+  return NN_OK;
+}
+
+void nn_top_close(nn_top *top) {
+  if (!top) return;
+  nn_memory mem = top->mem;
+  nn_free(&mem, top->rows);
+  nn_free(&mem, top->sorted);
+  nn_free(&mem, top->block_rows);
+  nn_free(&mem, top->block_distances);
+  nn_free(&mem, top);
+}
+
+void nn_top_after(nn_top *top, int distance, int64_t rowid) {
+  top->after_distance = distance;
+  top->after_rowid = rowid;
+  top->next = top->end = 0;
+}
+
+/* A pass ------------------------------------------------------------------- */
+
+/* Room for the rows of a pass: at most `want` are below T and as many at T. */
+static int top_room(nn_top *top, size_t room) {
+  if (room <= top->room) return 1;
+  nn_free(&top->mem, top->rows);
+  nn_free(&top->mem, top->sorted);
+  top->room = 0;
+  top->rows = nn_alloc(&top->mem, nn_mul(room, sizeof(*top->rows)));
+  top->sorted = nn_alloc(&top->mem, nn_mul(room, sizeof(*top->sorted)));
+  if (!top->rows || !top->sorted) return 0;
+  top->room = room;
+  return 1;
+}
+
+nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
+                       nn_error *err) {
+  if (want < 1 || want > TOP_WANT_MAX)
+    return nn_fail(err, NN_ARGUMENT, "a pass is for 1 to %llu rows, not %llu",
+                   (unsigned long long)TOP_WANT_MAX, (unsigned long long)want);
+  if (!top_room(top, (size_t)want * 4)) return top_nomem(err);
+  if (min < top->after_distance) min = top->after_distance;
+  top->want = want;
+  top->min = min < 0 ? 0 : min;
+  top->limit = max > top->bits ? top->bits : max;
+  top->nearer = top->at = 0;
+  top->count = top->next = top->end = 0;
+  memset(top->counts, 0, sizeof(top->counts));
+  return NN_OK;
+}
+
+/* Throw out what lies beyond T. */
+static void top_compact(nn_top *top) {
+  size_t kept = 0;
+  for (size_t i = 0; i < top->count; i++)
+    if (top->rows[i].distance <= top->limit) top->rows[kept++] = top->rows[i];
+  top->count = kept;
+}
+
+static void top_keep(nn_top *top, int64_t rowid, int distance) {
+  if (distance == top->limit && top->nearer + top->at >= top->want) return;
+  if (top->count == top->room) top_compact(top);
+  top->rows[top->count].rowid = rowid;
+  top->rows[top->count++].distance = distance;
+  top->counts[distance]++;
+  if (distance == top->limit) top->at++;
+  else top->nearer++;
+  while (top->nearer >= top->want) {
+    top->limit--;
+    top->at = top->counts[top->limit];
+    top->nearer -= top->at;
+  }
+}
+
+static int top_block_room(nn_top *top, int rows) {
+  if (rows <= top->block_room) return 1;
+  nn_free(&top->mem, top->block_rows);
+  nn_free(&top->mem, top->block_distances);
+  top->block_room = 0;
+  size_t bytes = (size_t)rows * sizeof(uint16_t);
+  top->block_rows = nn_alloc(&top->mem, bytes);
+  top->block_distances = nn_alloc(&top->mem, bytes);
+  if (!top->block_rows || !top->block_distances) return 0;
+  top->block_room = rows;
+  return 1;
+}
+
+nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err) {
+  if (!top_block_room(top, block->rows)) return top_nomem(err);
+  /* Once there are enough, rows at T that come later are not wanted. */
+  int limit = top->limit;
+  if (top->nearer + top->at >= top->want) limit--;
+  int n = nn_block_select(block, top->query, limit, top->block_rows,
+                          top->block_distances);
+  for (int i = 0; i < n; i++) {
+    int distance = top->block_distances[i];
+    if (distance > top->limit || distance < top->min) continue;
+    int64_t rowid = nn_block_rowid(block, top->block_rows[i]);
+    if (distance == top->after_distance && rowid <= top->after_rowid) continue;
+    top_keep(top, rowid, distance);
+  }
+  return NN_OK;
+}
+
+nn_status nn_top_end(nn_top *top, nn_error *err) {
+  uint64_t places[NN_BLOCK_BITS_MAX + 1], place = 0;
+  (void)err;
+  for (int d = 0; d <= top->bits; d++) {
+    places[d] = place;
+    if (d <= top->limit) place += top->counts[d];
+  }
+  for (size_t i = 0; i < top->count; i++)
+    if (top->rows[i].distance <= top->limit)
+      top->sorted[places[top->rows[i].distance]++] = top->rows[i];
+  top->next = 0;
+  top->end = place < top->want ? (size_t)place : (size_t)top->want;
+  if (top->end > 0) {
+    top->after_distance = top->sorted[top->end - 1].distance;
+    top->after_rowid = top->sorted[top->end - 1].rowid;
+  }
+  return NN_OK;
+}
+
+int nn_top_row(nn_top *top, int64_t *rowid, int *distance) {
+  if (top->next == top->end) return 0;
+  *rowid = top->sorted[top->next].rowid;
+  *distance = top->sorted[top->next++].distance;
+  return 1;
+}
