@@ -345,6 +345,10 @@ static int plain_update(sqlite3_vtab *base, int argc, sqlite3_value **argv,
     return rc;
   }
   sqlite3_int64 new = sqlite3_value_int64(argv[1]);
+  int type = sqlite3_value_numeric_type(argv[1]);
+  if (type != SQLITE_INTEGER && (type != SQLITE_FLOAT ||
+                                 sqlite3_value_double(argv[1]) != (double)new))
+    return plain_error(t, SQLITE_MISMATCH, "the rowid is no integer");
   if (insert || new != old) rc = plain_exists(t, new, &taken);
   if (rc != SQLITE_OK) return rc;
   if (taken && sqlite3_vtab_on_conflict(t->db) != SQLITE_REPLACE)
