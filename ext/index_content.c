@@ -265,6 +265,6 @@ int bh_index_command(bh_index *index, const char *command,
   if (strcmp(command, "replacing") == 0) return content_replacing(index, rowid);
   if (strcmp(command, "replaced") == 0) return content_replaced(index);
   return bh_table_error(&index->base, "binhash: %s: unknown command '%s'; "
-                        "there are 'rebuild' and 'integrity-check'", index->name,
-                        command);
+                        "there are 'rebuild' and 'integrity-check'",
+                        index->name, command);
 }

@@ -10,8 +10,8 @@
 **   scan     a pass over all blocks finds the next rows (nn/top.c).  How many
 **            is the LIMIT, if SQLite told it, else a few; when they are used
 **            up, another pass finds more, eight times as many.  The blocks are
-**            those in memory (index_cache.c) or, where they are more than it may
-**            hold, those of the table.
+**            those in memory (index_cache.c) or, where they are more than it
+**            may hold, those of the table.
 **   probes   the multi-index (nn/multi.c) finds the rows at distance 0, then 1,
 **            and so on.  What a step will cost is known before it is done: once
 **            the steps would be dearer than a scan, the search goes on as a
@@ -35,7 +35,7 @@ SQLITE_EXTENSION_INIT3
 #define SEARCH_GROWTH 8
 #define SEARCH_POLL 2048       /* blocks between two questions for interrupts */
 /* A candidate of the multi-index costs as much as so many rows of a scan. */
-#define SEARCH_CANDIDATE 8
+#define SEARCH_CANDIDATE 12
 
 /* Passes over some blocks. */
 typedef struct search_pass {
@@ -59,7 +59,7 @@ struct bh_search {
   nn_probe *probe;
   size_t *fresh;               /* blocks for `pass` */
   int step;                    /* distances before it are done with */
-  sqlite3_int64 spent;
+  sqlite3_int64 spent, budget;
   bh_found probed;             /* the multi-index's next row, if known */
   int probed_known;
   /* list */
@@ -112,14 +112,19 @@ static int search_stream(bh_search *search) {
   return rc == SQLITE_DONE || rc == SQLITE_OK ? done : rc;
 }
 
+/* Block i of a pass over those in memory. */
+static const nn_block *search_block(const bh_search *search, size_t i) {
+  const search_pass *pass = &search->pass;
+  return &search->snapshot->held[pass->blocks ? pass->blocks[i] : i]->block;
+}
+
 static int search_cached(bh_search *search) {
   const search_pass *pass = &search->pass;
-  const bh_snapshot *snapshot = search->snapshot;
-  size_t n = pass->blocks ? pass->block_count : snapshot->count;
+  size_t n = pass->blocks ? pass->block_count : search->snapshot->count;
   int rc = SQLITE_OK;
   for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
-    rc = search_add(search, &snapshot->held[pass->blocks ? pass->blocks[i] : i]
-                                 ->block);
+    if (i + 1 < n) nn_block_prefetch(search_block(search, i + 1));
+    rc = search_add(search, search_block(search, i));
     if (rc == SQLITE_OK && i % SEARCH_POLL == SEARCH_POLL - 1 &&
         bh_poll(search->index->connection))
       rc = SQLITE_INTERRUPT;
@@ -235,7 +240,7 @@ static int search_next_of_probes(bh_search *search, bh_found *found) {
       return SQLITE_OK;
     }
     sqlite3_int64 cost = (sqlite3_int64)nn_probe_cost(search->probe);
-    if ((search->spent + cost) > search->snapshot->rows / SEARCH_CANDIDATE) {
+    if (search->spent + cost > search->budget) {
       search_give_up_probes(search);
       return search_next_of_pass(search, found);
     }
@@ -260,8 +265,9 @@ static int search_open_probes(bh_search *search) {
   if (n > 0) memcpy(search->fresh, snapshot->fresh, n * sizeof(*search->fresh));
   search->pass.blocks = search->fresh;
   search->pass.block_count = n;
+  search->budget = snapshot->rows / SEARCH_CANDIDATE;
   if (nn_probe_open(&bh_memory, search->multi->multi, search->query,
-                    &search->probe, &err) != NN_OK)
+                    (uint64_t)search->budget, &search->probe, &err) != NN_OK)
     return search_error(search, &err);
   return SQLITE_OK;
 }

@@ -134,6 +134,9 @@ void nn_block_write(uint8_t *out, int bits, uint64_t stamp,
 int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
                     uint16_t *rows, uint16_t *distances);
 
+/* Have the CPU fetch a block that will be asked for next. */
+void nn_block_prefetch(const nn_block *block);
+
 /* The kernel that it runs on this CPU: "swar", "avx2", "avx512" or "neon". */
 const char *nn_block_kernel(void);
 
@@ -184,8 +187,11 @@ size_t nn_multi_bytes(const nn_multi *multi);
 /* A query: distances 0, 1, 2, ... one step each. */
 typedef struct nn_probe nn_probe;
 
+/* budget: what the steps may cost in all.  No step that would be over it is to
+** be done, and rows that only such a step could give are not remembered. */
 nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
-                        const void *query, nn_probe **out, nn_error *err);
+                        const void *query, uint64_t budget, nn_probe **out,
+                        nn_error *err);
 void nn_probe_close(nn_probe *probe);   /* NULL is fine */
 /* Candidates and buckets that the next step will look at. */
 uint64_t nn_probe_cost(const nn_probe *probe);

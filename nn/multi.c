@@ -231,6 +231,9 @@ nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
 
 /* Probing ------------------------------------------------------------------ */
 
+#define PROBE_INLINE __attribute__((always_inline)) static inline
+#define PROBE_TOO_FAR ((uint64_t)1 << 62)   /* a cost that nobody pays */
+
 /* A row that was met and has not come out yet. */
 typedef struct probe_row {
   uint32_t ordinal, next;     /* next at the same distance, MULTI_NONE */
@@ -239,7 +242,9 @@ typedef struct probe_row {
 struct nn_probe {
   const nn_multi *multi;
   uint64_t query;
+  int horizon;                /* no step beyond it will be done */
   int step;                   /* the next one */
+  int (*bucket)(nn_probe *, const multi_table *, int, uint32_t);
   uint64_t cost;              /* of it, UINT64_MAX: not counted yet */
   probe_row *met;
   size_t met_count, met_room;
@@ -247,18 +252,6 @@ struct nn_probe {
   uint32_t *rows;             /* at the distance of the last step, in order */
   size_t row_count, row_room, row_next;
 };
-
-nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
-                        const void *query, nn_probe **out, nn_error *err) {
-  nn_probe *probe = nn_zalloc(mem, sizeof(*probe));
-  *out = probe;
-  if (!probe) return nn_fail(err, NN_NOMEM, "out of memory");
-  probe->multi = multi;
-  probe->query = multi_number(query, multi->bits);
-  probe->cost = UINT64_MAX;
-  for (int d = 0; d <= 64; d++) probe->heads[d] = MULTI_NONE;
-  return NN_OK;
-}
 
 void nn_probe_close(nn_probe *probe) {
   if (!probe) return;
@@ -294,6 +287,7 @@ uint64_t nn_probe_cost(const nn_probe *probe) {
   const multi_table *table;
   int r;
   uint32_t key;
+  if (probe->step > probe->horizon) return PROBE_TOO_FAR;
   if (probe->cost != UINT64_MAX) return probe->cost;
   if (!probe_where(probe, &table, &r, &key)) return 0;
   uint64_t buckets = probe_choose(table->width, r);
@@ -338,21 +332,74 @@ static int probe_is_first(const nn_multi *multi, uint64_t differs, int j,
   return 1;
 }
 
-static int probe_bucket(nn_probe *probe, const multi_table *table, int r,
-                        uint32_t value) {
+/* Rows of a bucket beyond the horizon, nearly all, are done with at once. */
+PROBE_INLINE int probe_read(nn_probe *probe, const multi_table *table, int r,
+                            uint32_t value, int (*count)(uint64_t)) {
   int j = (int)(table - probe->multi->table);
   uint32_t from = table->starts[value], to = table->starts[value + 1];
   if (!probe_room(probe, to - from)) return 0;
   for (uint32_t i = from; i < to; i++) {
     uint64_t differs = table->codes[i] ^ probe->query;
-    if (!probe_is_first(probe->multi, differs, j, r)) continue;
-    int distance = (int)nn_popcount64(differs);
+    int distance = count(differs);
+    if (distance > probe->horizon ||
+        !probe_is_first(probe->multi, differs, j, r))
+      continue;
     probe_row *row = &probe->met[probe->met_count];
     row->ordinal = table->ordinals[i];
     row->next = probe->heads[distance];
     probe->heads[distance] = (uint32_t)probe->met_count++;
   }
   return 1;
+}
+
+PROBE_INLINE int probe_count(uint64_t x) { return (int)nn_popcount64(x); }
+
+static int probe_bucket_plain(nn_probe *probe, const multi_table *table, int r,
+                              uint32_t value) {
+  return probe_read(probe, table, r, value, probe_count);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("popcnt"))) PROBE_INLINE int probe_popcnt(uint64_t x) {
+  return __builtin_popcountll(x);
+}
+
+__attribute__((target("popcnt")))
+static int probe_bucket_popcnt(nn_probe *probe, const multi_table *table, int r,
+                               uint32_t value) {
+  return probe_read(probe, table, r, value, probe_popcnt);
+}
+#else
+#define probe_bucket_popcnt probe_bucket_plain
+#endif
+
+/* How far steps can come if all their buckets are empty. */
+static int probe_horizon(const nn_multi *multi, uint64_t budget) {
+  uint64_t cost = 0;
+  int step = 0;
+  for (; step < 64; step++) {
+    int r = step / multi->tables, width = multi->table[step % multi->tables]
+                                              .width;
+    if (r <= width) cost += probe_choose(width, r) * MULTI_BUCKET;
+    if (cost > budget) break;
+  }
+  return step;
+}
+
+nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
+                        const void *query, uint64_t budget, nn_probe **out,
+                        nn_error *err) {
+  nn_probe *probe = nn_zalloc(mem, sizeof(*probe));
+  *out = probe;
+  if (!probe) return nn_fail(err, NN_NOMEM, "out of memory");
+  probe->multi = multi;
+  probe->query = multi_number(query, multi->bits);
+  probe->horizon = probe_horizon(multi, budget);
+  probe->bucket = nn_cpu_features() & NN_CPU_POPCNT ? probe_bucket_popcnt
+                                                    : probe_bucket_plain;
+  probe->cost = UINT64_MAX;
+  for (int d = 0; d <= 64; d++) probe->heads[d] = MULTI_NONE;
+  return NN_OK;
 }
 
 static int probe_compare(const void *a, const void *b) {
@@ -398,7 +445,7 @@ nn_status nn_probe_step(nn_probe *probe, nn_error *err) {
     uint64_t buckets = probe_choose(table->width, r);
     uint64_t mask = ((uint64_t)1 << r) - 1;
     for (uint64_t i = 0; ok && i < buckets; i++) {
-      ok = probe_bucket(probe, table, r, key ^ (uint32_t)mask);
+      ok = probe->bucket(probe, table, r, key ^ (uint32_t)mask);
       if (mask) mask = probe_next_mask(mask);
     }
   }

@@ -7,12 +7,14 @@
 **
 **   swar     8 rows in a 64-bit word, ordinary arithmetic; the reference is one
 **            row at a time
-**   avx2     32 rows, a nibble looked up by PSHUFB
+**   avx2     64 rows in two registers, a nibble looked up by PSHUFB
 **   avx512   64 rows with VPOPCNTB (AVX-512 BITALG)
 **   neon     16 rows with CNT
 **
-** A sum is a byte for each row, which is enough for 31 planes (248 bits).  Of
-** longer codes the sums of groups of 31 planes are added up in 16 bits.
+** A sum is a byte for each row, added with saturation.  That is exact up to 31
+** planes (248 bits); of 32, a sum of 255 may stand for 256 and is looked at
+** once more.  Of longer codes the sums of groups of 31 planes are added up in 16
+** bits.
 **
 ** Hardly any row is near enough: a whole vector is compared with the limit, and
 ** only where a row of it passes are its bytes looked at one by one.  The last
@@ -20,8 +22,10 @@
 ** the rows that were done before; blocks smaller than a vector go row by row.
 ** So nothing is read beside the planes.
 **
-** On 48 bits avx2 takes 54 instructions for 32 rows and loads 192 bytes: from
-** memory it waits for the bytes, not for the arithmetic.
+** The bytes of a block come from as many places as there are planes, too short
+** each for the CPU to see where it goes on.  nn_block_prefetch asks for a block
+** while the one before it is being compared; then a scan is about as fast as
+** reading the same bytes and adding them up.
 **
 ** Each kernel is compiled for its instruction set by an attribute and chosen
 ** once from nn_cpu_features.  A test runs all that the CPU has against
@@ -40,6 +44,7 @@
 #endif
 
 #define PLANES_GROUP 31   /* planes whose sum fits a byte */
+#define PLANES_BYTE 32    /* planes whose sum does but for the last */
 
 /* The rows that were found so far. */
 typedef struct planes_found {
@@ -78,12 +83,14 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 }
 
 /*
-** A kernel is a function that sums `planes` planes for one vector of rows, one
-** byte each, into `sums`.  What goes around it is the same for all of them, and
-** is put together by this macro, so that each is compiled for its own
-** instruction set: NARROW(p, stride, query, planes, limit, sums) writes the
-** sums and says whether any may be within the limit.
+** A kernel is a function that sums planes for one vector of rows, a byte each,
+** into `sums`: NARROW(p, stride, query, planes, limit, sums), and says whether
+** any is within the limit.  What goes around it is the same for all of them,
+** and is put together by this macro, so that each is compiled for its own
+** instruction set.  For 48 and 64 bits it is compiled once more with the number
+** of planes known, which is three times as fast.
 */
+#define PLANES_INLINE __attribute__((always_inline)) static inline
 #define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
   TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \
                                  int limit, int at, int from,                 \
@@ -101,38 +108,50 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
     for (int i = from - at; i < LANES; i++)                                   \
       if (totals[i] <= limit) planes_add(found, at + i, totals[i]);           \
   }                                                                           \
-  TARGET static void NAME##_vector(const nn_block *block,                     \
-                                   const uint8_t *query, int limit, int at,   \
-                                   int from, planes_found *found) {           \
+  TARGET PLANES_INLINE void NAME##_vector(                                    \
+      const nn_block *block, const uint8_t *query, int planes, int limit,     \
+      int at, int from, planes_found *found) {                                \
     uint8_t sums[LANES];                                                      \
-    if (block->code_bytes > PLANES_GROUP) {                                   \
+    if (planes > PLANES_BYTE) {                                               \
       NAME##_wide(block, query, limit, at, from, found);                      \
       return;                                                                 \
     }                                                                         \
-    if (!NARROW(block->planes + at, (size_t)block->rows, query,               \
-                block->code_bytes, limit, sums))                              \
+    if (!NARROW(block->planes + at, (size_t)block->rows, query, planes,       \
+                limit, sums))                                                 \
       return;                                                                 \
-    for (int i = from - at; i < LANES; i++)                                   \
-      if (sums[i] <= limit) planes_add(found, at + i, sums[i]);               \
+    for (int i = from - at; i < LANES; i++) {                                 \
+      int sum = sums[i];                                                      \
+      if (sum == 255) sum = planes_distance(block, query, at + i);            \
+      if (sum <= limit) planes_add(found, at + i, sum);                       \
+    }                                                                         \
+  }                                                                           \
+  TARGET PLANES_INLINE void NAME##_all(const nn_block *block,                 \
+                                       const uint8_t *query, int planes,      \
+                                       int limit, planes_found *found) {      \
+    int at = 0;                                                               \
+    for (; at + LANES <= block->rows; at += LANES)                            \
+      NAME##_vector(block, query, planes, limit, at, at, found);              \
+    if (at < block->rows)                                                     \
+      NAME##_vector(block, query, planes, limit, block->rows - LANES, at,     \
+                    found);                                                   \
   }                                                                           \
   TARGET static int NAME(const nn_block *block, const uint8_t *query,         \
                          int limit, uint16_t *rows, uint16_t *distances) {    \
     planes_found found = {rows, distances, 0};                                \
-    int at = 0;                                                               \
-    if (block->rows < LANES) {                                                \
+    if (block->rows < LANES)                                                  \
       planes_rows(block, query, limit, 0, block->rows, &found);               \
-      return found.count;                                                     \
-    }                                                                         \
-    for (; at + LANES <= block->rows; at += LANES)                            \
-      NAME##_vector(block, query, limit, at, at, &found);                     \
-    if (at < block->rows)                                                     \
-      NAME##_vector(block, query, limit, block->rows - LANES, at, &found);    \
+    else if (block->code_bytes == 6)                                          \
+      NAME##_all(block, query, 6, limit, &found);                             \
+    else if (block->code_bytes == 8)                                          \
+      NAME##_all(block, query, 8, limit, &found);                             \
+    else                                                                      \
+      NAME##_all(block, query, block->code_bytes, limit, &found);             \
     return found.count;                                                       \
   }
 
 /* swar --------------------------------------------------------------------- */
 
-static inline int planes_swar_narrow(const uint8_t *p, size_t stride,
+PLANES_INLINE int planes_swar_narrow(const uint8_t *p, size_t stride,
                                      const uint8_t *query, int planes,
                                      int limit, uint8_t *sums) {
   const uint64_t ones = 0x0101010101010101u;
@@ -144,7 +163,11 @@ static inline int planes_swar_narrow(const uint8_t *p, size_t stride,
     x ^= query[i] * ones;
     x -= x >> 1 & 0x55 * ones;
     x = (x & 0x33 * ones) + (x >> 2 & 0x33 * ones);
-    sum += (x + (x >> 4)) & 0x0f * ones;
+    x = (x + (x >> 4)) & 0x0f * ones;
+    /* The last of 32 planes may carry out of a byte, from 248 with 8. */
+    if (i == PLANES_GROUP) x -= x >> 3 & sum >> 7 & sum >> 6 & sum >> 5 &
+                                sum >> 4 & sum >> 3 & ones;
+    sum += x;
   }
   memcpy(sums, &sum, 8);
   return 1;
@@ -156,44 +179,54 @@ PLANES_KERNEL(planes_swar, , 8, planes_swar_narrow)
 
 /* avx2 --------------------------------------------------------------------- */
 
-__attribute__((target("avx2"), always_inline)) static inline int
-planes_avx2_narrow(const uint8_t *p, size_t stride, const uint8_t *query,
-                   int planes, int limit, uint8_t *sums) {
+#define PLANES_AVX2 __attribute__((target("avx2")))
+
+PLANES_AVX2 PLANES_INLINE __m256i planes_avx2_bits(const uint8_t *p, __m256i q,
+                                                   __m256i table, __m256i low) {
+  __m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p), q);
+  __m256i high = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+  return _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
+                         _mm256_shuffle_epi8(table, high));
+}
+
+/* Two registers of rows, so that one waits while the other works. */
+PLANES_AVX2 PLANES_INLINE int planes_avx2_narrow(
+    const uint8_t *p, size_t stride, const uint8_t *query, int planes,
+    int limit, uint8_t *sums) {
   const __m256i table = _mm256_setr_epi8(
       0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
       0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(15);
-  __m256i sum = _mm256_setzero_si256();
+  __m256i a = _mm256_setzero_si256(), b = a;
   for (int i = 0; i < planes; i++, p += stride) {
-    __m256i x = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)p),
-                                 _mm256_set1_epi8((char)query[i]));
-    __m256i high = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
-    sum = _mm256_add_epi8(
-        sum, _mm256_add_epi8(
-                 _mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
-                 _mm256_shuffle_epi8(table, high)));
+    __m256i q = _mm256_set1_epi8((char)query[i]);
+    a = _mm256_adds_epu8(a, planes_avx2_bits(p, q, table, low));
+    b = _mm256_adds_epu8(b, planes_avx2_bits(p + 32, q, table, low));
   }
   __m256i most = _mm256_set1_epi8((char)(limit > 255 ? 255 : limit));
-  __m256i near = _mm256_cmpeq_epi8(_mm256_min_epu8(sum, most), sum);
+  __m256i near = _mm256_or_si256(
+      _mm256_cmpeq_epi8(_mm256_min_epu8(a, most), a),
+      _mm256_cmpeq_epi8(_mm256_min_epu8(b, most), b));
   if (_mm256_testz_si256(near, near)) return 0;
-  _mm256_storeu_si256((__m256i *)sums, sum);
+  _mm256_storeu_si256((__m256i *)sums, a);
+  _mm256_storeu_si256((__m256i *)(sums + 32), b);
   return 1;
 }
 
-PLANES_KERNEL(planes_avx2, __attribute__((target("avx2"))), 32,
-              planes_avx2_narrow)
+PLANES_KERNEL(planes_avx2, PLANES_AVX2, 64, planes_avx2_narrow)
 
 /* avx512 ------------------------------------------------------------------- */
 
-__attribute__((target("avx512f,avx512bw,avx512bitalg"), always_inline))
-static inline int
-planes_avx512_narrow(const uint8_t *p, size_t stride, const uint8_t *query,
-                     int planes, int limit, uint8_t *sums) {
+#define PLANES_AVX512 __attribute__((target("avx512f,avx512bw,avx512bitalg")))
+
+PLANES_AVX512 PLANES_INLINE int planes_avx512_narrow(
+    const uint8_t *p, size_t stride, const uint8_t *query, int planes,
+    int limit, uint8_t *sums) {
   __m512i sum = _mm512_setzero_si512();
   for (int i = 0; i < planes; i++, p += stride) {
     __m512i x = _mm512_xor_si512(_mm512_loadu_si512(p),
                                  _mm512_set1_epi8((char)query[i]));
-    sum = _mm512_add_epi8(sum, _mm512_popcnt_epi8(x));
+    sum = _mm512_adds_epu8(sum, _mm512_popcnt_epi8(x));
   }
   __m512i most = _mm512_set1_epi8((char)(limit > 255 ? 255 : limit));
   if (!_mm512_cmple_epu8_mask(sum, most)) return 0;
@@ -201,9 +234,7 @@ planes_avx512_narrow(const uint8_t *p, size_t stride, const uint8_t *query,
   return 1;
 }
 
-PLANES_KERNEL(planes_avx512,
-              __attribute__((target("avx512f,avx512bw,avx512bitalg"))), 64,
-              planes_avx512_narrow)
+PLANES_KERNEL(planes_avx512, PLANES_AVX512, 64, planes_avx512_narrow)
 
 #endif
 
@@ -211,12 +242,12 @@ PLANES_KERNEL(planes_avx512,
 
 /* neon --------------------------------------------------------------------- */
 
-static inline int planes_neon_narrow(const uint8_t *p, size_t stride,
+PLANES_INLINE int planes_neon_narrow(const uint8_t *p, size_t stride,
                                      const uint8_t *query, int planes,
                                      int limit, uint8_t *sums) {
   uint8x16_t sum = vdupq_n_u8(0);
   for (int i = 0; i < planes; i++, p += stride)
-    sum = vaddq_u8(sum, vcntq_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(query[i]))));
+    sum = vqaddq_u8(sum, vcntq_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(query[i]))));
   uint8x16_t most = vdupq_n_u8((uint8_t)(limit > 255 ? 255 : limit));
   if (vmaxvq_u8(vcleq_u8(sum, most)) == 0) return 0;
   vst1q_u8(sums, sum);
@@ -278,6 +309,13 @@ int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
   if (limit < 0) return 0;
   return __atomic_load_n(&planes_run, __ATOMIC_RELAXED)(block, query, limit,
                                                         rows, distances);
+}
+
+void nn_block_prefetch(const nn_block *block) {
+  const uint8_t *p = block->offsets;
+  const uint8_t *end = block->planes +
+                       (size_t)block->rows * (size_t)block->code_bytes;
+  for (; p < end; p += 64) __builtin_prefetch(p);
 }
 
 const char *nn_block_kernel(void) { return planes_best()->name; }
