@@ -50,11 +50,12 @@ static inline int index_bytes(int bits) { return (bits + 7) / 8; }
 
 /*
 ** A code of a number: one of a few centres with a few bits flipped, so that
-** equal codes and equal distances are common.  The spare bits of the last byte,
-** which are its low ones, are 0.
+** equal codes and equal distances are common, and now and then any code.  The
+** spare bits of the last byte, which are its low ones, are 0.
 */
 static inline void index_code(uint64_t number, int bits, uint8_t *code) {
   uint64_t h = index_mix(number + 0x1234567), c = index_mix(h % 5 + 77);
+  if ((h >> 40 & 7) == 0) c = index_mix(h);
   int bytes = index_bytes(bits);
   for (int i = 0; i < bytes; i++) {
     if (i % 8 == 0) c = index_mix(c + 1);

@@ -14,7 +14,8 @@
 ** The operations come in rounds of about a thousand, each with databases of its
 ** own: 12, 48, 63 or 256 bits, a write-ahead log or a rollback journal, rowids
 ** that are dense, in clusters, spread over all 64 bits or all of these, and a
-** bound of the cache that is as it comes, a few kilobytes or 0.
+** bound of the cache that is as it comes, a few kilobytes or 0.  One round in 19
+** is short and wide: so many rows that the multi-index is used.
 **
 ** Two connections never wait for each other: a connection writes only when the
 ** other has no transaction that would refuse it, so that SQLITE_BUSY, from
@@ -31,6 +32,8 @@
 
 #define COUNT(list) ((int)(sizeof(list) / sizeof(*(list))))
 #define ROUND_OPERATIONS 1000
+#define WIDE_OPERATIONS 100
+#define WIDE_ROWS 70000   /* enough for a multi-index */
 #define TRAIL 30
 #define PARAMETERS 8
 
@@ -43,7 +46,8 @@ typedef struct side {
 
 static side model_sides[2];
 static const char *model_paths[2];
-static int model_bits, model_regime, model_wal, model_trace, model_round;
+static int model_bits, model_regime, model_wal, model_wide;
+static int model_trace, model_round;
 static int64_t model_comparisons, model_rows;
 static uint64_t model_first_seed;
 static char *model_trail[TRAIL];   /* the last operations, in a ring */
@@ -72,6 +76,20 @@ static void model_note(const side *s, const char *text) {
   sqlite3_free(model_trail[model_trail_at]);
   model_trail[model_trail_at] = line;
   model_trail_at = (model_trail_at + 1) % TRAIL;
+}
+
+static side *model_other(const side *s) {
+  return &model_sides[s == model_sides];
+}
+
+static int model_state(const side *s) {
+  return sqlite3_txn_state(s->db[1], "main");
+}
+
+/* The other one, if it reads now, reads what will not be the last commit. */
+static void model_writes_now(const side *s) {
+  if (model_state(model_other(s)) != SQLITE_TXN_NONE)
+    model_other(s)->stale = 1;
 }
 
 /* Statements ---------------------------------------------------------------- */
@@ -149,6 +167,7 @@ typedef struct pair {
   sqlite3_stmt *stmt[2];
   const side *s;
   int rows;
+  int before;               /* the transaction's state */
   int rc[2];
 } pair;
 
@@ -162,7 +181,7 @@ static const char *model_text(const pair *p) {
 
 static pair model_prepare(side *s, const char *index, const char *plain,
                           const values *v, uint64_t choice) {
-  pair p = {{NULL, NULL}, s, 0, {SQLITE_OK, SQLITE_OK}};
+  pair p = {{NULL, NULL}, s, 0, model_state(s), {SQLITE_OK, SQLITE_OK}};
   for (int i = 0; i < 2; i++) {
     const char *sql = model_expand(i ? plain : index, i, choice);
     if (sqlite3_prepare_v2(s->db[i], sql, -1, &p.stmt[i], NULL) != SQLITE_OK)
@@ -208,7 +227,7 @@ static char *model_row(sqlite3_stmt *stmt, int rc) {
 static int model_step(pair *p, int limit) {
   for (; limit != 0; limit--, p->rows++) {
     for (int i = 0; i < 2; i++) p->rc[i] = sqlite3_step(p->stmt[i]);
-    int same = p->rc[0] == p->rc[1] ||
+    int same = (p->rc[0] == p->rc[1] && p->rc[0] != SQLITE_BUSY) ||
                (p->rc[0] != SQLITE_ROW && p->rc[0] != SQLITE_DONE &&
                 p->rc[1] != SQLITE_ROW && p->rc[1] != SQLITE_DONE &&
                 (p->rc[0] & 0xff) != SQLITE_CORRUPT &&
@@ -249,6 +268,8 @@ static int model_finish(side *s, pair *p) {
   s->changes_known = strchr("IUD", *sql) || !strncmp(sql, "REPLACE", 7);
   for (int i = 0; i < 2; i++) sqlite3_finalize(p->stmt[i]);
   model_rows += p->rows;
+  if (p->before == SQLITE_TXN_WRITE && model_state(s) == SQLITE_TXN_NONE)
+    model_writes_now(s);
   model_agree(s);
   return p->rc[1];
 }
@@ -265,6 +286,13 @@ static int model_both(side *s, const char *text, const values *v) {
   return model_pair(s, text, text, v, index_random());
 }
 
+/* Begin to write on the plain side, as the other has done. */
+static void model_touch(side *s) {
+  if (sqlite3_exec(s->db[1], "DELETE FROM m WHERE 0", NULL, NULL, NULL) !=
+      SQLITE_OK)
+    model_fail("nothing deleted: %s", sqlite3_errmsg(s->db[1]));
+}
+
 /* After what one side alone has done. */
 static void model_forget(side *s) {
   for (int i = 0; i < 2; i++) sqlite3_set_last_insert_rowid(s->db[i], 17);
@@ -272,10 +300,6 @@ static void model_forget(side *s) {
 }
 
 /* Values -------------------------------------------------------------------- */
-
-static int model_state(const side *s) {
-  return sqlite3_txn_state(s->db[1], "main");
-}
 
 static int64_t model_existing(side *s) {
   int64_t rowid = 0;
@@ -325,10 +349,6 @@ static void model_values(side *s, values *v) {
 
 /* Operations ---------------------------------------------------------------- */
 
-static side *model_other(const side *s) {
-  return &model_sides[s == model_sides];
-}
-
 static int model_may_read(const side *s) {
   return model_wal || model_state(model_other(s)) == SQLITE_TXN_NONE;
 }
@@ -337,12 +357,6 @@ static int model_may_write(const side *s) {
   int other = model_state(model_other(s));
   return !s->stale && other != SQLITE_TXN_WRITE &&
          (model_wal || other == SQLITE_TXN_NONE);
-}
-
-/* The other one, if it reads now, reads what will not be the last commit. */
-static void model_writes_now(const side *s) {
-  if (model_state(model_other(s)) != SQLITE_TXN_NONE)
-    model_other(s)->stale = 1;
 }
 
 static int model_search(side *s) {
@@ -397,7 +411,7 @@ static void model_append(side *s, values *v) {
   int rc = sqlite3_step(stmt);
   sqlite3_finalize(stmt);
   if (rc != SQLITE_DONE) {
-    index_exec(s->db[1], "DELETE FROM m WHERE 0");
+    model_touch(s);
     model_forget(s);
     if (rc != SQLITE_FULL) model_fail("full: %s", sqlite3_errmsg(s->db[0]));
     return;
@@ -420,7 +434,7 @@ static void model_refused(side *s) {
   model_note(s, sql);
   if (sqlite3_exec(s->db[0], sql, NULL, NULL, NULL) == SQLITE_OK)
     model_fail("%s is not refused", sql);
-  index_exec(s->db[1], "DELETE FROM m WHERE 0");
+  model_touch(s);
   model_forget(s);
   sqlite3_free(sql);
 }
@@ -432,12 +446,10 @@ static void model_write(side *s) {
   model_writes_now(s);
   int64_t kind = index_below(40);
   /* The rows of a range must not leave the integers by arithmetic. */
-  if (kind >= 3 && v.others[6].integer > INT64_MAX - 4000)
-    v.others[6].integer -= 4000;
-  if (kind >= 3 && v.others[6].integer < INT64_MIN + 90000)
-    v.others[6].integer = INT64_MIN + 90000;
-  if (kind >= 3 && v.others[5].integer > v.others[6].integer)
-    v.others[5].integer = v.others[6].integer;
+  for (int i = 5; i <= 6 && kind >= 3; i++) {
+    if (v.others[i].integer > INT64_MAX - 4000) v.others[i].integer -= 4000;
+    if (v.others[i].integer < INT64_MIN + 90000) v.others[i].integer += 90000;
+  }
   if (kind == 0) model_refused(s);
   else if (kind == 1)
     model_both(s, model_odd_writes[index_below(COUNT(model_odd_writes))], &v);
@@ -506,7 +518,7 @@ static void model_check(side *s) {
   model_writes_now(s);
   if (sqlite3_exec(s->db[0], sql, NULL, NULL, NULL) != SQLITE_OK)
     model_fail("integrity-check: %s", sqlite3_errmsg(s->db[0]));
-  index_exec(s->db[1], "DELETE FROM m WHERE 0");
+  model_touch(s);
   model_forget(s);
   model_agree(s);
 }
@@ -514,7 +526,9 @@ static void model_check(side *s) {
 static void model_bound_cache(sqlite3 *db) {
   static const int bounds[] = {0, 1, 5000, 20000, 60000, 1 << 20};
   int bound = bounds[index_below(COUNT(bounds))];
-  if (index_below(2)) {
+  if (model_wide) {
+    index_exec(db, "SELECT binhash_config('multi_index', 2)");
+  } else if (index_below(2)) {
     char *sql = sqlite3_mprintf("SELECT binhash_config('cache_bytes', %d)",
                                 bound);
     sqlite3_exec(db, sql, NULL, NULL, NULL);
@@ -566,6 +580,22 @@ static void model_seldom(side *s) {
 
 /* Rounds -------------------------------------------------------------------- */
 
+/* The rows that a round begins with. */
+static void model_first_rows(side *s) {
+  static const int64_t steps[] = {1, 1000003, 100000000000003, 37};
+  values v;
+  memset(&v, 0, sizeof(v));
+  for (int i = 5; i <= 8; i++) v.others[i].type = SQLITE_INTEGER;
+  v.others[8].integer = model_wide ? WIDE_ROWS : index_below(3) * 2000;
+  v.others[7].integer = index_below(1000);
+  v.others[6].integer = steps[model_regime];
+  v.others[5].integer = steps[model_regime] * -(model_regime > 0) * 900;
+  if (v.others[8].integer == 0) return;
+  model_both(s, "INSERT INTO {M}({R}, code) WITH n(i) AS (SELECT 1 UNION ALL"
+             " SELECT i + 1 FROM n WHERE i < ?8) SELECT ?5 + i * ?6, code_of(?7"
+             " + i, {B}) FROM n", &v);
+}
+
 static void model_begin_round(uint64_t seed, int round) {
   static const int sizes[] = {12, 48, 63, 256};
   index_random_state = index_mix(seed + (uint64_t)round * 7919);
@@ -573,6 +603,7 @@ static void model_begin_round(uint64_t seed, int round) {
   model_bits = sizes[round % 4];
   model_regime = (int)(index_random() % 4);
   model_wal = index_below(3) != 0;
+  model_wide = round % 19 == 17;
   for (int i = 0; i < 2; i++) {
     index_forget(model_paths[i]);
     sqlite3 *db = index_open(model_paths[i]);
@@ -591,6 +622,7 @@ static void model_begin_round(uint64_t seed, int round) {
     sqlite3_free(model_trail[i]);
     model_trail[i] = NULL;
   }
+  model_first_rows(model_sides);
 }
 
 static void model_end_round(void) {
@@ -625,7 +657,8 @@ int main(int argc, char **argv) {
   int rounds = (int)((operations + ROUND_OPERATIONS - 1) / ROUND_OPERATIONS);
   for (int round = only < 0 ? 0 : only; round < rounds; round++) {
     model_begin_round(model_first_seed, round);
-    for (int i = 0; i < ROUND_OPERATIONS; i++) model_operation();
+    int n = model_wide ? WIDE_OPERATIONS : ROUND_OPERATIONS;
+    for (int i = 0; i < n; i++) model_operation();
     model_end_round();
     if (only >= 0) break;
   }

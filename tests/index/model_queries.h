@@ -179,7 +179,9 @@ static const char *const model_writes[] = {
   "DELETE FROM {M} WHERE {R} = ?5",
   "DELETE FROM {M} WHERE {R} = ?5",
   "DELETE FROM {M} WHERE {R} BETWEEN ?5 AND ?5 + ?8",
-  "DELETE FROM {M} WHERE {R} BETWEEN ?5 AND ?6",
+  "DELETE FROM {M} WHERE {R} BETWEEN ?5 AND ?6 AND (({R} / 8 + ?7) & 3) = 0",
+  "DELETE FROM {M} WHERE {R} BETWEEN ?5 AND ?6 AND {R} % 100 <> ?7 % 100"
+    " AND ?7 % 11 = 0",
   "DELETE FROM {M} WHERE {R} IN " ALBUM,
   "DELETE FROM {M} WHERE {R} % 7 = ?8 % 7",
   "DELETE FROM {M} WHERE {D}",
