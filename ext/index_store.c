@@ -150,7 +150,8 @@ int bh_index_read_state(bh_index *index, bh_index_state *state,
   rc = sqlite3_step(s);
   if (rc != SQLITE_ROW) {
     rc = sqlite3_reset(s);
-    return rc ? rc : bh_index_corrupt(index, "its state is missing", 0);
+    return rc && rc != SQLITE_ERROR
+               ? rc : bh_index_corrupt(index, "its state is missing", 0);
   }
   sqlite3_int64 format = sqlite3_column_int64(s, 0);
   if (format > BH_INDEX_FORMAT && format < 1000000) {
