@@ -387,6 +387,17 @@ typedef struct bh_change {
   uint32_t gone;               /* the row is deleted, if it is there */
 } bh_change;
 
+/* Changes since the last flush, in the order in which they came. */
+typedef struct bh_pending {
+  bh_change *changes;
+  uint32_t count, room;
+  uint8_t *codes;
+  uint32_t *slots;             /* rowid -> change + 1, 0 is free */
+  sqlite3_int64 max;           /* the greatest rowid */
+  int rising;                  /* rowids have only risen */
+  int deletions;
+} bh_pending;
+
 /* What index_store.c prepares. */
 enum {
   BH_INDEX_STATE, BH_INDEX_SET_STATE, BH_INDEX_AT, BH_INDEX_NEXT, BH_INDEX_GET,
@@ -402,17 +413,11 @@ typedef struct bh_index {
   char *content, *content_rowid, *content_column;   /* NULL: none */
   char *model;                 /* NULL: none */
   sqlite3_stmt *sql[BH_INDEX_SQL];
-  /* Changes since the last flush, in the order in which they came. */
-  struct {
-    bh_change *changes;
-    uint32_t count, room;
-    uint8_t *codes;
-    uint32_t *slots;           /* rowid -> change + 1, 0 is free */
-    sqlite3_int64 max;         /* the greatest rowid */
-    int rising;                /* rowids have only risen */
-    int deletions;
-  } pending;
+  bh_pending pending;
   int failed;                  /* a flush did: nothing can be committed */
+  int savepoint;               /* the last at which all was flushed, -1: none */
+  int failed_savepoint;        /* that one when the flush failed */
+  unsigned rollbacks;          /* of any kind, so far */
   /* The greatest rowid of the blocks, as far as it is known. */
   int max_known, max_any;
   sqlite3_int64 max_rowid;
@@ -478,6 +483,8 @@ int bh_index_remove(bh_index *index, sqlite3_int64 rowid);
 int bh_index_has(bh_index *index, sqlite3_int64 rowid, int *has);
 int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid);
 int bh_index_flush(bh_index *index);
+/* Nothing can be committed before a rollback. */
+void bh_index_fail(bh_index *index, int rc);
 void bh_index_drop_pending(bh_index *index);
 /* Remove every row at once. */
 int bh_index_clear(bh_index *index);

@@ -424,6 +424,7 @@ static int index_begin_transaction(sqlite3_vtab *table) {
   bh_index *index = (bh_index *)table;
   bh_index_drop_pending(index);
   index->failed = 0;
+  index->savepoint = -1;
   return SQLITE_OK;
 }
 
@@ -441,22 +442,30 @@ static int index_commit(sqlite3_vtab *table) {
 static int index_rollback(sqlite3_vtab *table) {
   bh_index *index = (bh_index *)table;
   index->failed = 0;
+  index->rollbacks++;
   return index_commit(table);
 }
 
 static int index_savepoint(sqlite3_vtab *table, int n) {
-  (void)n;
-  return bh_index_flush((bh_index *)table);
+  bh_index *index = (bh_index *)table;
+  int rc = bh_index_flush(index);
+  if (rc == SQLITE_OK) index->savepoint = n;
+  return rc;
 }
 
 static int index_release(sqlite3_vtab *table, int n) {
-  (void)table, (void)n;
+  bh_index *index = (bh_index *)table;
+  if (index->savepoint >= n) index->savepoint = n - 1;
   return SQLITE_OK;
 }
 
 static int index_rollback_to(sqlite3_vtab *table, int n) {
-  (void)n;
-  return index_rollback(table);
+  bh_index *index = (bh_index *)table;
+  int failed = n > index->failed_savepoint ? index->failed : 0;
+  index_rollback(table);
+  index->failed = failed;
+  if (index->savepoint > n) index->savepoint = n;
+  return SQLITE_OK;
 }
 
 static int index_shadow_name(const char *name) {

@@ -96,10 +96,12 @@ static int content_rebuild(bh_index *index) {
   int rc = bh_index_flush(index);
   if (rc == SQLITE_OK) rc = content_pass(index, 0);
   if (rc != SQLITE_OK) return rc;
+  unsigned rollbacks = index->rollbacks;
   rc = bh_index_clear(index);
   if (rc == SQLITE_OK) rc = content_pass(index, 1);
   if (rc == SQLITE_OK) rc = bh_index_flush(index);
-  if (rc != SQLITE_OK) index->failed = rc;
+  if (rc != SQLITE_OK && rollbacks == index->rollbacks)
+    bh_index_fail(index, rc);
   return rc;
 }
 

@@ -260,8 +260,8 @@ static int cursor_next_block(index_cursor *cursor) {
   }
   rc = bh_index_hold(index, cursor->scan, &cursor->held);
   if (rc != SQLITE_OK) return rc;
-  if (any && cursor->held->block.rows > 0 && cursor->held->block.base <= after)
-    return bh_index_corrupt(index, "it has rows of the block before it",
+  if (any && after >= cursor->held->id)
+    return bh_index_corrupt(index, "the one before it has rows of it",
                             cursor->held->id);
   cursor->held_row = nn_block_find(&cursor->held->block, cursor->range.min);
   return SQLITE_OK;

@@ -85,7 +85,7 @@ static int search_add(bh_search *search, const nn_block *block) {
 static int search_stream(bh_search *search) {
   sqlite3_stmt *s = NULL;
   bh_index *index = search->index;
-  sqlite3_int64 after = 0;
+  sqlite3_int64 after = 0;     /* the greatest rowid so far */
   int n = 0;
   char *text = sqlite3_mprintf("SELECT id, block FROM \"%w\".\"%w_blocks\" "
                                "ORDER BY id", index->schema, index->name);
@@ -98,11 +98,11 @@ static int search_stream(bh_search *search) {
     rc = bh_index_hold(index, s, &held);
     if (rc != SQLITE_OK) break;
     const nn_block *block = &held->block;
-    if (n > 0 && block->rows > 0 && block->base <= after)
-      rc = bh_index_corrupt(index, "it has rows of the block before it",
+    if (n > 0 && after >= held->id)
+      rc = bh_index_corrupt(index, "the one before it has rows of it",
                             held->id);
-    if (block->rows > 0) after = nn_block_rowid(block, block->rows - 1);
-    else after = INT64_MIN;
+    after = block->rows > 0 ? nn_block_rowid(block, block->rows - 1)
+                            : held->id;
     if (rc == SQLITE_OK) rc = search_add(search, block);
     bh_held_unref(held);
     if (rc == SQLITE_OK && ++n % SEARCH_POLL == 0 && bh_poll(index->connection))

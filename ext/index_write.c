@@ -24,7 +24,9 @@
 **
 ** A flush that fails half way leaves blocks that do not agree.  The transaction
 ** cannot be committed then: every later call, xSync above all, fails until it
-** is rolled back, to a savepoint at least, where everything had been flushed.
+** is rolled back, to a savepoint at least at which everything had been flushed.
+** (A flush at a savepoint that fails is before it: going back to that one does
+** not help.)
 */
 #include <stdlib.h>
 #include <string.h>
@@ -67,11 +69,15 @@ static bh_change *write_find(bh_index *index, sqlite3_int64 rowid) {
   return change ? &index->pending.changes[change - 1] : NULL;
 }
 
+static void write_free(bh_pending *pending) {
+  sqlite3_free(pending->changes);
+  sqlite3_free(pending->codes);
+  sqlite3_free(pending->slots);
+  memset(pending, 0, sizeof(*pending));
+}
+
 void bh_index_drop_pending(bh_index *index) {
-  sqlite3_free(index->pending.changes);
-  sqlite3_free(index->pending.codes);
-  sqlite3_free(index->pending.slots);
-  memset(&index->pending, 0, sizeof(index->pending));
+  write_free(&index->pending);
   index->max_known = 0;
   bh_index_unsee(index);
 }
@@ -217,6 +223,7 @@ int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid) {
 /* The flush in hand. */
 typedef struct write_flush {
   bh_index *index;
+  bh_pending pending;           /* taken from the index */
   uint64_t stamp;
   sqlite3_int64 rows;           /* of the table */
   sqlite3_int64 ids[(WRITE_LIST_MAX - WRITE_ENTRY) / 8];   /* of blocks */
@@ -329,7 +336,7 @@ static void write_merge(write_flush *f, const nn_block *block,
       write_append_row(f, block, row++);
     if (row < rows && nn_block_rowid(block, row) == changes[i].rowid) row++;
     if (!changes[i].gone)
-      write_append(f, changes[i].rowid, f->index->pending.codes +
+      write_append(f, changes[i].rowid, f->pending.codes +
                    (size_t)changes[i].code * (size_t)f->index->bytes);
   }
   while (row < rows) write_append_row(f, block, row++);
@@ -446,20 +453,26 @@ static int write_all(write_flush *f) {
   int rc = bh_index_read_state(index, &state, &s);
   if (rc != SQLITE_OK) return rc;
   f->rows = state.rows;
-  bh_change *changes = index->pending.changes;
-  uint32_t n = index->pending.count;
-  if (!index->pending.rising)
+  bh_change *changes = f->pending.changes;
+  uint32_t n = f->pending.count;
+  if (!f->pending.rising)
     qsort(changes, n, sizeof(*changes), write_compare);
   for (uint32_t left = n; rc == SQLITE_OK && left > 0;)
     rc = write_one(f, changes + (n - left), &left);
   if (rc == SQLITE_OK && f->rows < 0)
     rc = bh_index_corrupt(index, "its number of rows is wrong", 0);
-  state.change_bytes = write_list(f, &state, list);
+  if (rc == SQLITE_OK) state.change_bytes = write_list(f, &state, list);
   sqlite3_reset(s);
+  if (rc != SQLITE_OK) return rc;
   state.changes = list;
   state.stamp = (sqlite3_int64)f->stamp;
   state.rows = f->rows;
-  return rc == SQLITE_OK ? bh_index_write_state(index, &state) : rc;
+  return bh_index_write_state(index, &state);
+}
+
+void bh_index_fail(bh_index *index, int rc) {
+  index->failed = rc;
+  index->failed_savepoint = index->savepoint;
 }
 
 int bh_index_flush(bh_index *index) {
@@ -468,6 +481,11 @@ int bh_index_flush(bh_index *index) {
   write_flush f;
   memset(&f, 0, sizeof(f));
   f.index = index;
+  /* A write that fails may roll all back before it returns, and then what is
+  ** pending is dropped: so it is out of reach. */
+  f.pending = index->pending;
+  memset(&index->pending, 0, sizeof(index->pending));
+  unsigned rollbacks = index->rollbacks;
   sqlite3_randomness(sizeof(f.stamp), &f.stamp);
   sqlite3 *db = index->connection->db;
   sqlite3_int64 rowid = sqlite3_last_insert_rowid(db);
@@ -476,8 +494,10 @@ int bh_index_flush(bh_index *index) {
   sqlite3_free(f.rowids);
   sqlite3_free(f.codes);
   sqlite3_free(f.block);
-  if (rc == SQLITE_OK) bh_index_drop_pending(index);
-  else index->failed = rc;
+  write_free(&f.pending);
+  bh_index_drop_pending(index);
+  if (rc != SQLITE_OK && rollbacks == index->rollbacks)
+    bh_index_fail(index, rc);
   return rc;
 }
 
