@@ -13,8 +13,8 @@
 **
 ** A sum is a byte for each row, added with saturation.  That is exact up to 31
 ** planes (248 bits); of 32, a sum of 255 may stand for 256 and is looked at
-** once more.  Of longer codes the sums of groups of 31 planes are added up in 16
-** bits.
+** once more.  Of longer codes the sums of groups of 31 planes are added up in
+** 16 bits.
 **
 ** Hardly any row is near enough: a whole vector is compared with the limit, and
 ** only where a row of it passes are its bytes looked at one by one.  The last
