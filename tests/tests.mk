@@ -14,7 +14,8 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
-       $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer
+       $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
+       $(T)/bench_index
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so
 
@@ -40,8 +41,9 @@ $(T)/fuzz_model: tests/fuzz/fuzz_model.c $(NN_OBJ)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
 $(T)/bench_%: tests/bench/bench_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ -lsqlite3 $(LDLIBS)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) -lsqlite3 $(LDLIBS)
 
+$(T)/bench_index: $(wildcard tests/bench/index_*.c) tests/bench/bench_index.h
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
 # Sanitized -----------------------------------------------------------------
@@ -67,8 +69,13 @@ asan: asan-tests
 lint:
 	@sh tests/lint.sh
 
-bench: all $(T)/bench_search $(T)/bench_integer
-	@sh tests/bench/bench.sh
+.PHONY: bench-index bench-peers
+bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index
+	@CC='$(CC)' sh tests/bench/bench.sh
+bench-index: loadable $(T)/bench_index
+	@CC='$(CC)' sh tests/bench/index.sh
+bench-peers:
+	@sh tests/bench/peers.sh
 
 # One code for one picture, whatever computes it: hours in all.
 .PHONY: exact

@@ -11,6 +11,10 @@ echo
 echo "Kernels of integer networks"
 build/tests/bench_integer
 
+echo
+echo "The index"
+sh tests/bench/index.sh
+
 peers=../shared/peers/forward
 out=build/peers
 python=/usr/bin/python3
