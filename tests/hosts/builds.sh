@@ -36,10 +36,19 @@ if ls /usr/lib/*/openblas-serial/libopenblas.a >/dev/null 2>&1; then
   far=$(ask "$so" "SELECT hamming(img_hash(readfile('$image')),
     x'$(ask ./build/binhash "SELECT hex(img_hash(readfile('$image')))")') <= 1")
   check "static BLAS: hashes" is "$far" 1
+  # The compiled-in model computes in integers; a float32 one takes OpenBLAS.
+  # A core that the CPU cannot run would be an illegal instruction.
+  sh tests/sql/make_models.sh
   for core in Prescott Haswell SkylakeX; do
+    if [ $core = SkylakeX ] && ! grep -q avx512bw /proc/cpuinfo; then
+      n=$((n + 1))
+      echo "ok $n - static BLAS: OpenBLAS's $core # SKIP no AVX-512 here"
+      continue
+    fi
     check "static BLAS: hashes as OpenBLAS's $core" is \
       "$(OPENBLAS_CORETYPE=$core ask $so \
-         "SELECT length(img_hash(readfile('$image')))")" 6
+         "SELECT binhash_load('tiny', 'build/tests/models/tiny.safetensors');
+          SELECT length(img_hash(readfile('$image'), 'tiny'))" | tail -1)" 2
   done
 else
   n=$((n + 1))
