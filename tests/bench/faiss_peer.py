@@ -7,8 +7,8 @@ The first line it writes says the version.  Then, a line for a line:
     load BITS CODES QUERIES   reads the files of the benchmark
     flat Q K                  IndexBinaryFlat, one thread
     padded Q K                the same over codes padded to a multiple of 64
-    multi Q K                 IndexBinaryMultiHash, substrings of 16 bits (24
-                              from 2^20 rows on where they fit), one flip
+    multi Q K                 IndexBinaryMultiHash, substrings of 16 bits,
+                              one flip
     range N RADIUS            the rows at most RADIUS from the first N rows
     free                      forgets everything
 
@@ -50,8 +50,7 @@ class Peer:
                 codes = self.padded_codes(codes)
             bits = 8 * codes.shape[1]
             if kind == 'multi':
-                width = 24 if len(codes) >= 1 << 20 and bits % 24 == 0 else 16
-                index = faiss.IndexBinaryMultiHash(bits, bits // width, width)
+                index = faiss.IndexBinaryMultiHash(bits, bits // 16, 16)
                 index.nflip = 1
             else:
                 index = faiss.IndexBinaryFlat(bits)
