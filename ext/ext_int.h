@@ -158,6 +158,7 @@ int bh_register_hash_views(bh_connection *connection);
 int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
+int bh_register_pairs(bh_connection *connection);
 
 /* constraints.c: what WHERE says of distances and rowids ------------------- */
 
@@ -211,21 +212,32 @@ extern const char bh_topk_letters[];
 
 int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
 
-/* scan.c: a table's codes into an nn_nearest ------------------------------ */
+/* scan.c: a table's codes into an nn_nearest or an nn_pairs ---------------- */
 
 typedef struct bh_scan bh_scan;
 
 /* What is scanned.  schema NULL: the table that the bare name means; key NULL:
-** no key column. */
+** no key column.  rowid_column: a column called rowid will do where there are
+** no rowids, as in a view. */
 typedef struct bh_source {
   const char *table, *column, *schema, *key;
+  int rowid_column;
 } bh_source;
+
+/* A row of the scan, whose code has the target's bytes; payload is its key. */
+typedef struct bh_scanned {
+  sqlite3_int64 rowid;
+  const void *code, *payload;
+  sqlite3_int64 bytes, payload_bytes;
+} bh_scanned;
 
 /* What goes where, and which rows. */
 typedef struct bh_target {
-  nn_nearest *nearest;
-  sqlite3_int64 bytes;          /* of the query */
-  int integers;                 /* the query and the codes are INTEGERs */
+  nn_status (*add)(void *into, const bh_scanned *row, nn_error *err);
+  void *into;
+  const char *model;            /* what codes must be like: "the query" */
+  sqlite3_int64 bytes;          /* of it; -1: the first code sets these two */
+  int integers;                 /* it and the codes are INTEGERs */
   int keep_keys;                /* pack the key column as the row's payload */
   const sqlite3_int64 *rowids;  /* only these, in rising order; NULL: all */
   sqlite3_int64 rowid_count;

@@ -1,36 +1,39 @@
 /*
-** The inner scan of binhash_topk: every code of a table or view, once.
+** The inner scan of binhash_topk and binhash_pairs: every code of a table or
+** view, once.
 **
 ** It is one statement,
 **
 **   SELECT binhash_topk_add(t.rowid, t."code", t."key")
 **   FROM "main"."photos" AS t
 **
-** whose private aggregate puts each row into an nn_nearest.  An aggregate,
-** because SQLite then runs the whole loop inside one sqlite3_step, which costs
-** half of stepping from row to row.  It finds the state of the scan where the
-** scan has put it for as long as it steps the statement; a scan within a scan,
-** as of a view that searches, puts back what it found.  (A pointer bound to the
-** statement would be handed over anew for every row, a tenth of the time.)  A
-** call outside of a scan is an error, and views and triggers may not call it;
-** only an application whose own function, called by the scanned view, calls it
-** could add a row.  Names are quoted and columns qualified
-** by the table, or SQLite would read a column that does not exist as a string.
+** whose private aggregate gives each row to a function of the caller's, which
+** puts it into an nn_nearest or an nn_pairs.  An aggregate, because SQLite then
+** runs the whole loop inside one sqlite3_step, which costs half of stepping
+** from row to row.  It finds the state of the scan where the scan has put it
+** for as long as it steps the statement; a scan within a scan, as of a view
+** that searches, puts back what it found.  (A pointer bound to the statement
+** would be handed over anew for every row, a tenth of the time.)  A call
+** outside of a scan is an error, and views and triggers may not call it; only
+** an application whose own function, called by the scanned view, calls it could
+** add a row.  Names are quoted and columns qualified by the table, or SQLite
+** would read a column that does not exist as a string.
 **
 ** What identifies a row is its rowid, reached by whichever of its three names
 ** no column has taken.  Views, WITHOUT ROWID tables and tables whose columns
-** took all three have none; their rows are numbered in the order of the scan.
+** took all three have none; their rows are numbered in the order of the scan,
+** unless the caller is content with a column that is called rowid.
 **
 ** If only some rowids are wanted, they are looked up one by one where that
 ** seems cheaper than the scan, else the scan passes over the others.
 **
 ** A row whose code is NULL is skipped.  A code that cannot be compared with the
-** query is an error that names the row: to leave it out in silence would be a
-** wrong answer.
+** query, or without one with the first code, is an error that names the row: to
+** leave it out in silence would be a wrong answer.
 **
 ** The scan may be closed, or run again, at any time; it holds nothing but its
 ** prepared statements between runs.  Not here: arguments, order and rows of the
-** result, which are topk.c.
+** result, which are topk.c and pairs.c.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +55,8 @@ struct bh_scan {
   bh_connection *connection;
   char *names[4];      /* table, column, schema, key; the last two or NULL */
   const char *rowid;   /* what the rowid is called here, NULL without one */
+  int rowid_column;    /* a column may stand for it, */
+  int is_column;       /* and does: its values may be anything */
   sqlite3_stmt *all, *one;   /* the second is prepared when it is needed */
 };
 
@@ -61,6 +66,7 @@ typedef struct bh_scan_state {
   bh_target target;
   int plain;                  /* rowids and BLOBs, of which all are wanted */
   int numbered;               /* rows have no rowid */
+  int checked;                /* it may be no integer */
   sqlite3_int64 number;       /* rows seen */
   uint8_t *key;               /* where a key is packed */
   sqlite3_int64 key_room;
@@ -85,12 +91,12 @@ static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
                sqlite3_value_bytes(argv[1]) == state->target.bytes))
     sqlite3_result_error_nomem(context);   /* of a zeroblob's zeros, say */
   else if (type == SQLITE_BLOB && !state->target.integers)
-    bh_result_text_error(context, "the code at %s has %d bytes, the query has "
-                         "%lld", row, sqlite3_value_bytes(argv[1]),
-                         state->target.bytes);
+    bh_result_text_error(context, "the code at %s has %d bytes, %s has %lld",
+                         row, sqlite3_value_bytes(argv[1]),
+                         state->target.model, state->target.bytes);
   else
-    bh_result_text_error(context, "the code at %s is %s, the query is %s", row,
-                         bh_type_name(type),
+    bh_result_text_error(context, "the code at %s is %s, %s is %s", row,
+                         bh_type_name(type), state->target.model,
                          state->target.integers ? "INTEGER" : "BLOB");
   sqlite3_free(row);
 }
@@ -183,15 +189,37 @@ static inline const void *scan_code(const bh_target *target,
   return sqlite3_value_blob(value);
 }
 
-/* Memory is all that can be wrong with a row that comes this far. */
 static void scan_add(sqlite3_context *context, const scan_state *state,
                      sqlite3_int64 rowid, const void *code,
                      sqlite3_int64 key_bytes) {
   nn_error err;
-  if (nn_nearest_add(state->target.nearest, rowid, code,
-                     key_bytes ? state->key : NULL, (size_t)key_bytes, &err)
-      != NN_OK)
-    sqlite3_result_error_nomem(context);
+  bh_scanned row = {rowid, code, key_bytes ? state->key : NULL,
+                    state->target.bytes, key_bytes};
+  nn_status status = state->target.add(state->target.into, &row, &err);
+  if (status == NN_NOMEM) sqlite3_result_error_nomem(context);
+  else if (status != NN_OK) bh_result_text_error(context, "%s", err.text);
+}
+
+/* Codes are to be like the first one.  0: it can be none. */
+static int scan_take_model(sqlite3_context *context, scan_state *state,
+                           int argc, sqlite3_value **argv) {
+  int type = sqlite3_value_type(argv[1]);
+  state->target.integers = type == SQLITE_INTEGER;
+  state->target.bytes = type == SQLITE_INTEGER
+                            ? (sqlite3_int64)sizeof(sqlite3_int64)
+                            : sqlite3_value_bytes(argv[1]);
+  if (type == SQLITE_INTEGER) state->plain = 0;
+  if (type == SQLITE_INTEGER || (type == SQLITE_BLOB && state->target.bytes))
+    return 1;
+  char *row = scan_row_name(state, argc, argv);
+  if (!row) sqlite3_result_error_nomem(context);
+  else if (type == SQLITE_BLOB)
+    bh_result_text_error(context, "the code at %s has no bytes", row);
+  else
+    bh_result_text_error(context, "the code at %s is %s, not BLOB or INTEGER",
+                         row, bh_type_name(type));
+  sqlite3_free(row);
+  return 0;
 }
 
 /* Any row; apart, so that the usual case stays small. */
@@ -205,6 +233,15 @@ static void scan_step_any(sqlite3_context *context, scan_state *state, int argc,
   }
   int type = sqlite3_value_type(argv[1]);
   if (type == SQLITE_NULL) return;
+  if (state->checked && sqlite3_value_type(argv[0]) != SQLITE_INTEGER) {
+    bh_result_text_error(context, "the rowid at row number %lld is %s, not "
+                         "INTEGER", state->number,
+                         bh_type_name(sqlite3_value_type(argv[0])));
+    return;
+  }
+  if (state->target.bytes < 0 &&
+      !scan_take_model(context, state, argc, argv))
+    return;
   sqlite3_int64 integer;
   const void *code = scan_code(&state->target, argv[1], type, &integer);
   if (!code) {
@@ -369,6 +406,8 @@ static int scan_describe(bh_scan *scan, char **error) {
     return *error ? SQLITE_ERROR : SQLITE_NOMEM;
   }
   scan->rowid = scan_find_rowid(scan, &found);
+  scan->is_column = !scan->rowid && scan->rowid_column && found.taken & 1;
+  if (scan->is_column) scan->rowid = scan_rowid_names[0];
   rc = scan_check_column(scan, found.column, "column", scan->names[1], error);
   if (rc == SQLITE_OK && scan->names[3])
     rc = scan_check_column(scan, found.key, "key_column", scan->names[3],
@@ -413,6 +452,7 @@ int bh_scan_open(bh_connection *connection, const bh_source *source,
   memset(scan, 0, sizeof(*scan));
   scan->db = connection->db;
   scan->connection = connection;
+  scan->rowid_column = source->rowid_column;
   int rc = SQLITE_OK;
   for (int i = 0; i < 4; i++)
     if (names[i] && !(scan->names[i] = sqlite3_mprintf("%s", names[i])))
@@ -440,6 +480,7 @@ void bh_scan_close(bh_scan *scan) {
 int bh_scan_is_of(const bh_scan *scan, const bh_source *source) {
   const char *names[4] = {source->table, source->column, source->schema,
                           source->key};
+  if (source->rowid_column != scan->rowid_column) return 0;
   for (int i = 0; i < 4; i++) {
     if (!names[i] != !scan->names[i]) return 0;
     if (names[i] && strcmp(names[i], scan->names[i]) != 0) return 0;
@@ -523,8 +564,9 @@ int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
   memset(&state, 0, sizeof(state));
   state.target = *target;
   state.numbered = !scan->rowid;
+  state.checked = scan->is_column;
   if (state.numbered) state.target.rowids = NULL;
-  state.plain = !state.numbered && !state.target.rowids &&
+  state.plain = !state.numbered && !state.checked && !state.target.rowids &&
                 !state.target.integers && !target->keep_keys;
   if (state.target.rowids) {
     rc = scan_list_is_long(scan, target->rowid_count, &is_long, error);

@@ -218,7 +218,7 @@ static int topk_report(topk_cursor *cursor, int rc, char *error) {
 
 static int topk_prepare(topk_cursor *cursor) {
   topk_table *table = (topk_table *)cursor->base.pVtab;
-  bh_source source;
+  bh_source source = {0};
   char *error = NULL;
   int rc = topk_name(cursor, BH_TOPK_TABLE, "table", 0, &source.table);
   if (rc == SQLITE_OK)
@@ -235,6 +235,12 @@ static int topk_prepare(topk_cursor *cursor) {
   return topk_report(cursor, rc, error);
 }
 
+static nn_status topk_add(void *nearest, const bh_scanned *row,
+                          nn_error *err) {
+  return nn_nearest_add(nearest, row->rowid, row->code, row->payload,
+                        (size_t)row->payload_bytes, err);
+}
+
 /* One scan into a fresh nn_nearest. */
 static int topk_scan(topk_cursor *cursor, bh_target *target,
                      const void *query, int idx_num) {
@@ -247,7 +253,9 @@ static int topk_scan(topk_cursor *cursor, bh_target *target,
                       &cursor->nearest, &err) != NN_OK)
     return bh_table_nn_error(cursor->base.pVtab, TOPK_NAME ": argument query",
                              &err);
-  target->nearest = cursor->nearest;
+  target->add = topk_add;
+  target->into = cursor->nearest;
+  target->model = "the query";
   int rc = bh_scan_run(cursor->scan, target, &error);
   return topk_report(cursor, rc, error);
 }

@@ -83,6 +83,35 @@ nn_status nn_nearest_add(nn_nearest *nearest, int64_t rowid, const void *code,
 nn_status nn_nearest_next(nn_nearest *nearest, int64_t hint,
                           nn_nearest_row *row, nn_error *err);
 
+/* Pairs ------------------------------------------------------------------- */
+
+/*
+** All pairs of rows whose codes are within a distance of each other, each once,
+** in no promised order.  Rows are added, then pairs come out one by one; memory
+** is O(rows), however many pairs there are.
+*/
+typedef struct nn_pairs nn_pairs;
+
+/* code_bytes: 1 to NN_CODE_MAX; max_distance: 0 or more. */
+nn_status nn_pairs_open(const nn_memory *mem, size_t code_bytes,
+                        int max_distance, nn_pairs **out, nn_error *err);
+void nn_pairs_close(nn_pairs *pairs);   /* NULL is fine */
+
+/* Add a row, before the first pair is taken.  Rowids may come in any order but
+** not twice.  O(code_bytes). */
+nn_status nn_pairs_add(nn_pairs *pairs, int64_t rowid, const void *code,
+                       nn_error *err);
+
+/*
+** The next pair, *a < *b, or NN_OK with *distance = -1 after the last.  If poll
+** is not NULL, it is asked every few milliseconds of work; when its answer is
+** not 0 the call ends with NN_INTERRUPTED.  After an error nothing is left but
+** to close.
+*/
+nn_status nn_pairs_next(nn_pairs *pairs, int (*poll)(void *),
+                        void *poll_context, int64_t *a, int64_t *b,
+                        int *distance, nn_error *err);
+
 /* Blocks ------------------------------------------------------------------ */
 
 /* A block of rows (block.c says what its bytes are) that has been checked.  It

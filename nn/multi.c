@@ -79,7 +79,8 @@ static int multi_width(int bits, int tables, int j) {
 size_t nn_multi_bytes_for(int bits, uint64_t rows) {
   int tables = multi_tables(bits, rows);
   size_t sum = 0;
-  if (tables == 0 || rows * sizeof(uint64_t) > NN_ALLOC_MAX) return 0;
+  /* nn_alloc puts less than 128 bytes to what it is asked for. */
+  if (tables == 0 || rows * sizeof(uint64_t) > NN_ALLOC_MAX - 128) return 0;
   for (int j = 0; j < tables; j++)
     sum += (size_t)rows * (sizeof(uint64_t) + sizeof(uint32_t)) +
            (((size_t)1 << multi_width(bits, tables, j)) + 1) * sizeof(uint32_t);
@@ -242,6 +243,7 @@ typedef struct probe_row {
 } probe_row;
 
 struct nn_probe {
+  nn_memory mem;              /* not the index's, which others share */
   const nn_multi *multi;
   uint64_t query;
   int horizon;                /* no step beyond it will be done */
@@ -257,7 +259,7 @@ struct nn_probe {
 
 void nn_probe_close(nn_probe *probe) {
   if (!probe) return;
-  nn_memory mem = probe->multi->mem;
+  nn_memory mem = probe->mem;
   nn_free(&mem, probe->met);
   nn_free(&mem, probe->rows);
   nn_free(&mem, probe);
@@ -308,7 +310,7 @@ uint64_t nn_probe_cost(const nn_probe *probe) {
 
 /* Room for n more rows that are met. */
 static int probe_room(nn_probe *probe, size_t n) {
-  const nn_memory *mem = &probe->multi->mem;
+  const nn_memory *mem = &probe->mem;
   size_t need = probe->met_count + n, room = probe->met_room;
   if (need <= room) return 1;
   room = room < 512 ? 1024 : 2 * room;
@@ -397,6 +399,7 @@ nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
   nn_probe *probe = nn_zalloc(mem, sizeof(*probe));
   *out = probe;
   if (!probe) return nn_fail(err, NN_NOMEM, "out of memory");
+  probe->mem = *mem;
   probe->multi = multi;
   probe->query = multi_number(query, multi->bits);
   probe->horizon = probe_horizon(multi, budget);
@@ -414,7 +417,7 @@ static int probe_compare(const void *a, const void *b) {
 
 /* The rows of one distance in order. */
 static int probe_collect(nn_probe *probe, int distance) {
-  const nn_memory *mem = &probe->multi->mem;
+  const nn_memory *mem = &probe->mem;
   size_t n = 0;
   probe->row_count = probe->row_next = 0;
   if (distance > 64) return 1;

@@ -24,6 +24,9 @@
 #include "nn_int.h"
 
 #define TOP_WANT_MAX ((uint64_t)1 << 24)
+/* Rows that a pass has room for: four times what it wants, but what nn_alloc
+** gives at most.  More than twice is never kept for good (top_compact). */
+#define TOP_ROOM_MAX ((size_t)3 << 24)
 
 typedef struct top_row {
   int64_t rowid;
@@ -107,13 +110,16 @@ nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
   if (want < 1 || want > TOP_WANT_MAX)
     return nn_fail(err, NN_ARGUMENT, "a pass is for 1 to %llu rows, not %llu",
                    (unsigned long long)TOP_WANT_MAX, (unsigned long long)want);
-  if (!top_room(top, (size_t)want * 4)) return top_nomem(err);
+  size_t room = (size_t)want * 4;
+  top->next = top->end = 0;
+  if (!top_room(top, room < TOP_ROOM_MAX ? room : TOP_ROOM_MAX))
+    return top_nomem(err);
   if (min < top->after_distance) min = top->after_distance;
   top->want = want;
   top->min = min < 0 ? 0 : min;
   top->limit = max > top->bits ? top->bits : max;
   top->nearer = top->at = 0;
-  top->count = top->next = top->end = 0;
+  top->count = 0;
   memset(top->counts, 0, sizeof(top->counts));
   return NN_OK;
 }

@@ -82,6 +82,8 @@ suite_reference() { $PYTHON tests/sql/examples.py sql/README.md; }
 suite_differential() {
   $PYTHON tests/sql/differential.py ./build/binhash sqlite3 2000 ||
     echo "not ok - differential sqlite3"
+  $PYTHON tests/sql/differential_pairs.py ./build/binhash 400 ||
+    echo "not ok - differential pairs"
   if [ -x build/venv/bin/python ]; then
     build/venv/bin/python tests/sql/differential.py ./build/binhash apsw 2000 ||
       echo "not ok - differential apsw"
