@@ -18,8 +18,9 @@
 ** `plain` measures an ordinary table with ORDER BY hamming(...) in the place of
 ** the index: what the index gains, and whether the benchmark works.
 **
-** Times are of the clock on the wall, medians of 21 queries after others that
-** warmed up (index_race.c).  The exit status is 1 if systems that are exact
+** Times of searches are processor time, medians of 21 queries after others that
+** warmed up (index_race.c); with several threads, and in all that writes, they
+** are of the clock on the wall.  The exit status is 1 if systems that are exact
 ** disagree, and 0 whatever the figures are: a shared machine may say no, a
 ** person decides.
 */
@@ -147,6 +148,7 @@ static void search(const bench_codes *c, const char *kind) {
     /* Longer codes have no multi-index. */
     if (how == MULTI && (bench.no_multi || c->bits > 64)) continue;
     r[n] = bench_ours_runner(names[how], c, bench_ours_query(db));
+    r[n].threads = how == THREADS;
     if (how != THREADS)
       bench_line(work, how == MULTI ? "memory, multi" : "memory, scan", -1,
                  memory_of(&r[n]), "bytes/row",

@@ -51,6 +51,7 @@ typedef struct bench_runner {
   const bench_codes *codes;
   void *self;                  /* a statement, or nothing */
   const char *command;         /* for FAISS: what it is asked */
+  int threads;                 /* several threads work: measured by the wall */
   int distances[BENCH_K_MAX], found;
   double times[BENCH_ROUNDS * BENCH_BURST];
   int counted;
@@ -103,7 +104,8 @@ void bench_inserts(const bench_codes *);
 void bench_pairs(const bench_codes *, const char *kind);
 
 /* index_race.c */
-double bench_now(void);                        /* milliseconds */
+double bench_now(void);        /* milliseconds of the clock on the wall */
+double bench_cpu(void);        /* of this thread's processor time */
 double bench_median(double *values, int n);    /* which sorts them */
 int bench_race(bench_runner *, int runners, int k);     /* 0: they disagree */
 
