@@ -94,6 +94,8 @@ suite_hosts() { sh tests/hosts/hosts.sh; }
 
 suite_builds() { sh tests/hosts/builds.sh; }
 
+suite_exact() { sh tests/exact/exact.sh short; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
@@ -119,7 +121,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential hosts \
-             builds peers asan sql_asan}; do
+             builds exact peers asan sql_asan}; do
   run $suite
 done
 echo
