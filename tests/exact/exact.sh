@@ -1,0 +1,184 @@
+#!/bin/sh
+# One code for one picture, whatever computes it.
+#
+#     make exact                    all of it: hours, most of them Prescott's
+#     sh tests/exact/exact.sh short what `make test` runs: a minute
+#
+# The codes of the same pictures are made in many configurations and their
+# sha256 compared with that of the first.  Pictures are CIFAR-10's where
+# DATA (../shared/data/cifar10.db) is there, and others that are drawn.  Drawn
+# ones have golden codes too, tests/golden/codes/*.txt, one file for each head.
+# A configuration that this machine cannot run is named as skipped.
+#
+# Prints TAP: "ok N - ..." for each configuration.
+cd "$(dirname "$0")/../.." || exit 1
+form=${1:-long}
+data=${DATA:-../shared/data/cifar10.db}
+python=${PYTHON:-python3}
+cc=${CC:-cc}
+work=build/exact
+mkdir -p "$work"
+tests=0
+failed=0
+
+ok() { tests=$((tests + 1)); echo "ok $tests - $1"; }
+bad() { tests=$((tests + 1)); failed=$((failed + 1)); echo "not ok $tests - $1"; }
+skip() { tests=$((tests + 1)); echo "ok $tests - $1 # SKIP $2"; }
+
+# build NAME COMPILER FLAGS LIBRARIES: the program, of its own objects
+build() {
+  mkdir -p "$work/$1"
+  # shellcheck disable=SC2086
+  $2 $3 -std=c11 -D_GNU_SOURCE -ffp-contract=off \
+    -o "$work/$1/codes" tests/exact/codes.c nn/*.c -Wl,--wrap=nn_cpu_features \
+    $4 -lm -ldl -lpthread 2> "$work/$1/log" || {
+    sed 's/^/# /' "$work/$1/log" | head -5
+    return 1
+  }
+}
+
+# same WHAT WANTED PROGRAM ARGUMENTS...: does it print what is wanted?
+same() {
+  what=$1
+  wanted=$2
+  shift 2
+  got=$("$@" 2> "$work/error") || got="failed: $(cat "$work/error")"
+  if [ "$got" = "$wanted" ]; then ok "$what: $got"
+  else bad "$what"; echo "# got    $got"; echo "# wanted $wanted"; fi
+}
+
+# pictures of a split as a file for the program
+dump() {
+  [ -s "$work/$1" ] || "$python" - "$data" "$2" "$3" > "$work/$1.new" <<'END'
+import sqlite3, struct, sys
+db = sqlite3.connect('file:%s?mode=ro' % sys.argv[1], uri=True)
+for image, in db.execute('SELECT image FROM images WHERE split IN (%s) '
+                         'ORDER BY id LIMIT %s' % tuple(sys.argv[2:])):
+    sys.stdout.buffer.write(struct.pack('<I', len(image)) + image)
+END
+  [ -s "$work/$1" ] || mv "$work/$1.new" "$work/$1"
+}
+
+model=weights/cifar10-48.safetensors
+head=cifar10-48
+build gcc "$cc" -O3 "" || { bad "build"; exit 1; }
+first=$work/gcc/codes
+blas=1
+"$first" $model $head drawn:1 --engine blas > /dev/null 2>&1 || blas=0
+
+# golden codes of 200 drawn pictures, for every head of every model -----------
+
+for golden in tests/golden/codes/*.txt; do
+  name=$(basename "$golden" .txt)
+  file=$(sed -n 's/^# model //p' "$golden")
+  "$first" "$file" "$name" drawn:200 --print > "$work/golden" 2> "$work/error"
+  if grep -v '^#' "$golden" | cmp -s - "$work/golden"; then
+    ok "$name: golden codes of 200 drawn pictures"
+  else
+    bad "$name: golden codes of 200 drawn pictures"
+    sed 's/^/# /' "$work/error"
+    grep -v '^#' "$golden" | diff - "$work/golden" | head -4 | sed 's/^/# /'
+  fi
+done
+
+# a few pictures, everything that is slow ------------------------------------
+
+few=20
+[ "$form" = long ] && few=200
+wanted=$("$first" $model $head drawn:$few)
+same "$few drawn, naive reference" "$wanted" \
+  "$first" $model $head drawn:$few --engine reference
+if [ "$form" = long ]; then
+  build O0 "$cc" -O0 "" &&
+    same "$few drawn, -O0" "$wanted" "$work/O0/codes" $model $head drawn:$few
+  if build aarch64 aarch64-linux-gnu-gcc "-O3 -static" "" &&
+     command -v qemu-aarch64 > /dev/null; then
+    same "$few drawn, aarch64 under qemu-user" "$wanted" \
+      qemu-aarch64 "$work/aarch64/codes" $model $head drawn:$few --threads 2
+  else
+    skip "aarch64 under qemu-user" "no cross compiler or no qemu-user"
+  fi
+fi
+
+# 2,000 fixed pictures, one factor changed at a time --------------------------
+
+if [ "$form" = long ] && [ -f "$data" ]; then
+  dump test2000 "'test'" 2000
+  set -- "$work/test2000"
+else
+  set -- drawn:200
+fi
+many=$1
+wanted=$("$first" $model $head "$many")
+echo "# $many: $wanted"
+same "batch 32" "$wanted" "$first" $model $head "$many" --batch 32
+same "2 threads" "$wanted" "$first" $model $head "$many" --threads 2
+same "rounding upwards, denormals as zeros" "$wanted" \
+  "$first" $model $head "$many" --float-state
+for mask in $(seq 0 "${FEATURE_BITS:-5}"); do
+  same "CPU features masked by 2^$mask - 1" "$wanted" \
+    "$first" $model $head "$many" --threads 2 --features $(((1 << mask) - 1))
+done
+if build clang clang -O3 ""; then
+  same "clang" "$wanted" "$work/clang/codes" $model $head "$many"
+else
+  skip "clang" "it is not installed"
+fi
+if [ "$form" = long ]; then
+  for flags in -O2 "-O3 -march=native"; do
+    name=$(echo "$flags" | tr -d ' =')
+    build "gcc$name" "$cc" "$flags" "" &&
+      same "gcc $flags" "$wanted" "$work/gcc$name/codes" $model $head "$many"
+    build "clang$name" clang "$flags" "" &&
+      same "clang $flags" "$wanted" "$work/clang$name/codes" $model $head \
+        "$many"
+  done
+fi
+
+# the way of OpenBLAS ---------------------------------------------------------
+
+if [ $blas = 1 ]; then
+  cores="Haswell"
+  [ "$form" = long ] && cores="Prescott Core2 Nehalem Sandybridge Haswell Zen"
+  grep -q avx512bw /proc/cpuinfo && cores="$cores SkylakeX"
+  [ "$form" = long ] && grep -q avx512_bf16 /proc/cpuinfo &&
+    cores="$cores Cooperlake"
+  for core in $cores; do
+    same "OpenBLAS, $core" "$wanted" env OPENBLAS_CORETYPE="$core" \
+      "$first" $model $head "$many" --engine blas
+  done
+  same "OpenBLAS, rounding upwards, denormals as zeros" "$wanted" \
+    "$first" $model $head "$many" --engine blas --float-state
+  archive=$(ls /usr/lib/*/openblas-serial/libopenblas.a 2> /dev/null)
+  if [ "$form" = long ] && [ -n "$archive" ] &&
+     build static "$cc" "-O3 -DNN_STATIC_BLAS $(pkg-config --cflags openblas)" \
+       "$archive"; then
+    same "OpenBLAS, linked statically" "$wanted" \
+      "$work/static/codes" $model $head "$many" --engine blas
+  fi
+else
+  skip "OpenBLAS" "it is not installed"
+fi
+
+# all of CIFAR-10, six fast configurations ------------------------------------
+
+if [ "$form" = long ] && [ -f "$data" ]; then
+  dump all "'train', 'test'" 60000
+  wanted=$("$first" $model $head "$work/all")
+  echo "# all of CIFAR-10, our kernels, 1 thread, no OpenBLAS: $wanted"
+  same "all of CIFAR-10, 4 threads" "$wanted" \
+    "$first" $model $head "$work/all" --threads 4
+  got=$(sh tests/exact/extension.sh "$data")
+  if [ "$got" = "$wanted" ]; then ok "all of CIFAR-10, the extension: $got"
+  else bad "all of CIFAR-10, the extension: $got"; fi
+  [ $blas = 1 ] && for core in SkylakeX Haswell Prescott; do
+    same "all of CIFAR-10, OpenBLAS, $core" "$wanted" \
+      env OPENBLAS_CORETYPE="$core" "$first" $model $head "$work/all" \
+      --engine blas --batch 8
+  done
+elif [ "$form" = long ]; then
+  skip "all of CIFAR-10" "no file $data"
+fi
+
+echo "1..$tests"
+[ $failed = 0 ]
