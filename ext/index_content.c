@@ -169,6 +169,7 @@ static int content_count(bh_index *index) {
   int any = 0;
   sqlite3_reset(s);
   rc = bh_index_sql(index, BH_INDEX_WALK, &walk);
+  if (rc != SQLITE_OK) return rc;
   while (rc == SQLITE_OK && (rc = sqlite3_step(walk)) == SQLITE_ROW) {
     bh_held *held;
     sqlite3_int64 id = sqlite3_column_int64(walk, 0);
@@ -187,7 +188,6 @@ static int content_count(bh_index *index) {
     bh_held_unref(held);
   }
   if (rc == SQLITE_DONE) rc = SQLITE_OK;
-  bh_index_sql(index, BH_INDEX_WALK, &walk);
   int done = sqlite3_reset(walk);
   if (rc == SQLITE_OK) rc = done;
   if (rc == SQLITE_OK && found != rows)
