@@ -33,6 +33,9 @@ static int corrupt_trial_number;
 static uint64_t corrupt_seed;
 
 static void corrupt_bad(sqlite3 *db, const char *sql, const char *why) {
+  static int last = -1;     /* one message for a trial is enough */
+  if (corrupt_trial_number == last) return;
+  last = corrupt_trial_number;
   if (++corrupt_wrong > 20) return;
   printf("# seed %llu, trial %d, %d bits, %s %s\n#   %s: %s (%s)\n",
          (unsigned long long)corrupt_seed, corrupt_trial_number, corrupt_bits,
@@ -206,6 +209,10 @@ static uint64_t corrupt_read(sqlite3 *db, const char *sql, int limit) {
   int64_t rowid = 0, last = 0;
   int rows = 0, rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
   int distance = -1, before = -1;
+  uint8_t query[INDEX_CODE_MAX];
+  index_code(5, corrupt_bits, query);
+  sqlite3_bind_blob(stmt, 1, query, index_bytes(corrupt_bits), SQLITE_STATIC);
+  sqlite3_bind_int(stmt, 2, index_bytes(corrupt_bits));
   if (rc == SQLITE_OK)
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
       const uint8_t *code = sqlite3_column_blob(stmt, 1);
@@ -236,10 +243,9 @@ static uint64_t corrupt_read(sqlite3 *db, const char *sql, int limit) {
   return rc == SQLITE_DONE ? sum : 0;
 }
 
-#define QUERY "x'00ff00ff12340000'"
-#define SELECT "SELECT rowid, code, distance, hamming(code, " \
-               "substr(" QUERY ", 1, length(code))) FROM t"
-#define SEARCH SELECT " WHERE query = substr(" QUERY ", 1, %d)"
+/* ?1 is the query, ?2 the bytes of a code. */
+#define SEARCH "SELECT rowid, code, distance, hamming(code, ?1) FROM t WHERE" \
+               " query = ?1"
 
 static const char *const corrupt_reads[] = {
   "SELECT rowid, code, 0, 0 FROM t",
@@ -250,7 +256,7 @@ static const char *const corrupt_reads[] = {
   SEARCH " AND rowid BETWEEN 900 AND 3000000 LIMIT 5",
   "SELECT rowid, code, 0, 0 FROM t WHERE rowid = 900",
   "SELECT rowid, code, 0, 0 FROM t WHERE rowid > 2000 ORDER BY rowid",
-  "SELECT max(rowid), zeroblob(%d), 0, 0 FROM t",
+  "SELECT max(rowid), zeroblob(?2), 0, 0 FROM t",
 };
 #define READS (int)(sizeof(corrupt_reads) / sizeof(*corrupt_reads))
 
@@ -272,9 +278,7 @@ static const char *const corrupt_writes[] = {
 static uint64_t corrupt_truth[READS];
 
 static uint64_t corrupt_nth(sqlite3 *db, int i) {
-  char sql[400];
-  snprintf(sql, sizeof(sql), corrupt_reads[i], index_bytes(corrupt_bits));
-  return corrupt_read(db, sql, 20 * ROWS);
+  return corrupt_read(db, corrupt_reads[i], 20 * ROWS);
 }
 
 static void corrupt_write(sqlite3 *db, int i) {
@@ -314,7 +318,8 @@ static void corrupt_make(int bits) {
              " (id > 2400) * 12345678901234 END, code_of(id, %d) FROM n;"
              "UPDATE t SET code = code_of(1, %d) WHERE rowid IN (7, 3000)",
              bits, ROWS, bits, bits);
-  corrupt_what = "nothing";
+  corrupt_what = "";
+  corrupt_note[0] = 0;
   for (int i = 0; i < READS; i++) corrupt_truth[i] = corrupt_nth(db, i);
   sqlite3_free(corrupt_image);
   corrupt_image = sqlite3_serialize(db, "main", &corrupt_bytes, 0);
