@@ -68,6 +68,7 @@ help:
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
 	@echo 'make bench-peers  install the peers of the index: sqlite-vec, FAISS'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
+	@echo 'make soak         the index under trial for hours'
 	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
 	@echo 'make clean        remove build/'
 

@@ -489,7 +489,9 @@ int bh_index_flush(bh_index *index) {
   sqlite3_randomness(sizeof(f.stamp), &f.stamp);
   sqlite3 *db = index->connection->db;
   sqlite3_int64 rowid = sqlite3_last_insert_rowid(db);
+  sqlite3_int64 changed = sqlite3_changes(db);
   int rc = write_all(&f);
+  if (rc == SQLITE_OK) rc = bh_index_restore_changes(index, changed);
   sqlite3_set_last_insert_rowid(db, rowid);
   sqlite3_free(f.rowids);
   sqlite3_free(f.codes);

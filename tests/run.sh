@@ -92,6 +92,8 @@ suite_differential() {
   fi
 }
 
+suite_index() { sh tests/index/index.sh short; }
+
 suite_hosts() { sh tests/hosts/hosts.sh; }
 
 suite_builds() { sh tests/hosts/builds.sh; }
@@ -122,7 +124,7 @@ run() {
   passed=$((passed + p - s)) skipped=$((skipped + s)) failed=$((failed + f))
 }
 
-for suite in ${ONLY:-lint unit mutations sql reference differential hosts \
+for suite in ${ONLY:-lint unit mutations sql reference differential index hosts \
              builds exact peers asan sql_asan}; do
   run $suite
 done

@@ -5,6 +5,7 @@
 T := build/tests
 A := build/asan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+TRIALS := index_model index_kill index_faults index_corrupt
 FUZZERS := fuzz_model fuzz_picture
 TEST_OPTIONS := $(OPTIONS) -D_GNU_SOURCE -Wno-missing-field-initializers
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -15,9 +16,9 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index
+       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/index_plain.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
-            $(A)/binhash.so
+            $(A)/binhash.so $(A)/index_corrupt
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
@@ -44,6 +45,18 @@ $(T)/bench_%: tests/bench/bench_%.c
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) -lsqlite3 $(LDLIBS)
 
 $(T)/bench_index: $(wildcard tests/bench/index_*.c) tests/bench/bench_index.h
+
+$(T)/index_%: tests/index/%.c tests/index/index_test.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) $(BLAS_LIBS) \
+	  -lsqlite3 $(LDLIBS)
+$(T)/index_model: tests/index/model_queries.h
+$(T)/index_faults: tests/index/fault_files.h tests/unit/sqlite_faults.h
+$(T)/index_corrupt: $(NN_OBJ)
+$(T)/index_plain.so: tests/index/plain.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $<
+
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
 # Sanitized -----------------------------------------------------------------
@@ -63,6 +76,10 @@ $(A)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
 $(A)/fuzz_model: tests/fuzz/fuzz_model.c $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(LDLIBS)
 
+$(A)/index_corrupt: tests/index/corrupt.c tests/index/index_test.h $(ASAN_NN)
+	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) \
+	  -lsqlite3 $(LDLIBS)
+
 asan: asan-tests
 	@ONLY=asan sh tests/run.sh
 
@@ -81,6 +98,11 @@ bench-peers:
 .PHONY: exact
 exact: all
 	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/exact/exact.sh
+
+# The long form of the trials of the index: hours.
+.PHONY: soak
+soak: all tests asan-tests
+	@PYTHON='$(PYTHON)' sh tests/index/index.sh soak
 
 # libFuzzer needs clang; each fuzzer runs for FUZZ_SECONDS.
 FUZZ_SECONDS ?= 60

@@ -1,0 +1,46 @@
+#!/bin/sh
+# The index under trial:
+#     index.sh short    a part of each, in a minute or so
+#     index.sh soak     millions of operations, every fault: hours
+# Run from the repository root.  Prints TAP.
+case ${1:-short} in
+  soak) operations=3000000 kills=200 stride=1 damaged=10000 sanitized=10000 ;;
+  *) operations=20000 kills=10 stride=150 damaged=500 sanitized=250 ;;
+esac
+PYTHON=${PYTHON:-/usr/bin/python3}
+
+# trial NAME COMMAND...
+trial() {
+  name=$1
+  shift
+  "$@" 2>&1 || echo "not ok - $name exited with status $?"
+}
+
+trial model build/tests/index_model $operations
+trial kill build/tests/index_kill $kills
+trial faults build/tests/index_faults $stride
+trial corrupt build/tests/index_corrupt $damaged
+BINHASH_EXTENSION=./build/asan/binhash \
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+  trial 'corrupt, sanitized' build/asan/index_corrupt $sanitized
+trial 'surroundings' "$PYTHON" tests/index/surroundings.py
+trial 'environment' "$PYTHON" tests/index/environment.py ./build/binhash sqlite3
+if [ -x build/venv/bin/python ]; then
+  trial 'environment, apsw' build/venv/bin/python tests/index/environment.py \
+    ./build/binhash apsw
+else
+  echo 'ok - environment, apsw # SKIP no build/venv with apsw'
+fi
+
+# The trial of the model, tried itself: with the plain index in place of the
+# other it passes, and it notices each way in which that can be wrong.
+export BINHASH_STAND_IN=./build/tests/index_plain
+trial 'model, plain index' build/tests/index_model 3000 1 | sed 's/model:/plain:/'
+for wrong in ties stale limit replace radius extreme; do
+  if BINHASH_WRONG=$wrong build/tests/index_model 20000 1 |
+      grep -q '^not ok 1 - model'; then
+    echo "ok - the model notices: $wrong"
+  else
+    echo "not ok - the model does not notice: $wrong"
+  fi
+done
