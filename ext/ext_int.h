@@ -478,8 +478,8 @@ int bh_index_read_sha256(bh_index *index, char **sha256);
 int bh_index_write_state(bh_index *index, const bh_index_state *state);
 /*
 ** After a flush, whose last statement wrote one row: have changes() be n, what
-** it was before.  Only a statement that writes n rows does that, so the state is
-** written over n times, or not at all.  Where n is large it stays 1.
+** it was before.  Only a statement that writes n rows does that, so the state
+** is written over n times, or not at all.  Where n is large it stays 1.
 */
 int bh_index_restore_changes(bh_index *index, sqlite3_int64 n);
 /* The row of a statement, whose columns are id and block, as a block that was

@@ -12,12 +12,14 @@
 ** A flush goes through the changes in the order of rowids.  Those of one block
 ** are merged with its rows; what no longer fits a block is split:
 **
-**   rows behind all that was there    blocks are filled to the brim, since the
-**                                     next rows will come behind these
+**   rows behind all that was there    blocks are filled, since the next rows
+**                                     will come behind these: to the brim, but
+**                                     for a sixteenth where rowids have gaps
+**                                     into which single rows may come
 **   rows before all that was there    the same from the other end
 **   anything else                     halves, until each half fits
 **
-** so tables filled in order have no room to spare, and others are filled to
+** so tables filled in order have little room to spare, and others are filled to
 ** seven tenths or so.  A block that deletions leave with less than a quarter
 ** takes in the one behind it if there is room; an empty one goes, unless it is
 ** the first.
@@ -269,13 +271,22 @@ static int write_fits(const write_flush *f, int first, int n) {
          write_capacity(f->index);
 }
 
+/* Do they fit with room for rows that come between them later?  Where rowids
+** have no gaps none can. */
+static int write_fits_loosely(const write_flush *f, int first, int n) {
+  int width = nn_block_width(f->rowids + first, n);
+  size_t capacity = write_capacity(f->index);
+  return nn_block_size(n, width, f->index->bytes) <=
+         (width == 0 ? capacity : capacity - capacity / 16);
+}
+
 /* The most rows from `first` on, or, backwards, up to `first` + n, that fit a
 ** block; a block that holds more rows may need wider offsets. */
 static int write_most(const write_flush *f, int first, int n, int backwards) {
   int least = 1, most = n;
   while (least < most) {
     int middle = least + (most - least + 1) / 2;
-    if (write_fits(f, backwards ? first + n - middle : first, middle))
+    if (write_fits_loosely(f, backwards ? first + n - middle : first, middle))
       least = middle;
     else
       most = middle - 1;
