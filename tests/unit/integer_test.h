@@ -2,6 +2,8 @@
 ** Integer networks for tests: layers of random geometry and numbers, written
 ** into a model file by the builder and computed here from the definition in
 ** weights/README.md, in NCHW and 64 bits, by code that shares nothing with nn/.
+** No expression draws twice: C leaves the order of its operands to the compiler,
+** and every build is to test the same networks.
 ** Include after cmocka.h.
 */
 #ifndef BINHASH_INTEGER_TEST_H
@@ -240,7 +242,8 @@ static inline void net_add_filters(net *t, net_layer *l, const char *name,
   if (builder_pick(b, 0, 2)) {
     l->bias = net_alloc((size_t)top->c, 4);
     for (int i = 0; i < top->c; i++) {
-      l->bias[i] = (int32_t)builder_random(b) >> builder_pick(b, 8, 31);
+      int32_t any = (int32_t)builder_random(b);
+      l->bias[i] = any >> builder_pick(b, 8, 31);
     }
     snprintf(tensor, sizeof(tensor), "%s.b", name);
     builder_i32(b, tensor, top->c, l->bias);

@@ -254,10 +254,13 @@ static inline shape add_simple(builder *b, const char *name, const char *bottom,
                                           : "LRN";
   char more[128] = "";
   if (type == NN_LRN) {
+    /* one after the other, so that every compiler draws the same layer */
+    int local = 2 * builder_pick(b, 0, 4) + 1;
+    double alpha = builder_pick(b, 0, 20) / 10.0;
+    double beta = (double)betas[builder_pick(b, 0, 3)];
     snprintf(more, sizeof(more),
-             ",\"local_size\":%d,\"alpha\":%g,\"beta\":%g,\"k\":%d",
-             2 * builder_pick(b, 0, 4) + 1, builder_pick(b, 0, 20) / 10.0,
-             (double)betas[builder_pick(b, 0, 3)], builder_pick(b, 1, 2));
+             ",\"local_size\":%d,\"alpha\":%g,\"beta\":%g,\"k\":%d", local,
+             alpha, beta, builder_pick(b, 1, 2));
   }
   builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[\"%s\"]%s",
                 name, word, bottom, more);

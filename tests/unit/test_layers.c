@@ -26,8 +26,8 @@ static void test_random_geometries(void **state) {
     builder b;
     builder_open(&b, (uint64_t)i + 1, 1, 1, 1);
     int side = i % 4 ? 14 : 4;
-    shape in = {builder_pick(&b, 1, 12), builder_pick(&b, 1, side),
-                builder_pick(&b, 1, side)};
+    int c = builder_pick(&b, 1, 12), h = builder_pick(&b, 1, side);
+    shape in = {c, h, builder_pick(&b, 1, side)};
     builder_close(&b);
     builder_open(&b, (uint64_t)i + 1, in.c, in.h, in.w);
     b.int8 = i % 5 == 0;
