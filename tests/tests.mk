@@ -16,7 +16,7 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/index_plain.so
+       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
 
@@ -53,9 +53,9 @@ $(T)/index_%: tests/index/%.c tests/index/index_test.h
 $(T)/index_model: tests/index/model_queries.h
 $(T)/index_faults: tests/index/fault_files.h tests/unit/sqlite_faults.h
 $(T)/index_corrupt: $(NN_OBJ)
-$(T)/index_plain.so: tests/index/plain.c
+$(T)/plain.so: tests/index/plain.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $<
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -fvisibility=default -shared -o $@ $<
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 

@@ -47,11 +47,17 @@ int main(int argc, char **argv) {
           "quiet: compares, searches and lists models");
   host_ok(host_sql(db, "SELECT img_info(?1), img_error(?1)", picture, n, out,
                    sizeof(out)) == SQLITE_OK, "quiet: reads a picture");
+  host_ok(host_sql(db, "SELECT hex(img_hash(?1))", picture, n, out,
+                   sizeof(out)) == SQLITE_OK,
+          "quiet: hashes by the compiled-in model");
   host_ok(quiet_threads() == 1 && !quiet_maps_blas(),
           "quiet: none of it needs a thread or a BLAS");
-  host_ok(host_sql(db, "SELECT hex(img_hash(?1))", picture, n, out,
+  host_ok(host_sql(db, "SELECT binhash_load('tiny', "
+                   "'build/tests/models/tiny.safetensors')", NULL, 0, out,
+                   sizeof(out)) == SQLITE_OK &&
+          host_sql(db, "SELECT hex(img_hash(?1, 'tiny'))", picture, n, out,
                    sizeof(out)) == SQLITE_OK && quiet_maps_blas(),
-          "quiet: a forward pass finds a BLAS");
+          "quiet: a forward pass of a float32 network finds a BLAS");
   host_ok(sqlite3_close(db) == SQLITE_OK, "quiet: closes");
   free(picture);
   return host_done();

@@ -34,7 +34,7 @@ fi
 
 # The trial of the model, tried itself: with the plain index in place of the
 # other it passes, and it notices each way in which that can be wrong.
-export BINHASH_STAND_IN=./build/tests/index_plain
+export BINHASH_STAND_IN=./build/tests/plain
 trial 'model, plain index' build/tests/index_model 3000 1 | sed 's/model:/plain:/'
 for wrong in ties stale limit replace radius extreme; do
   if BINHASH_WRONG=$wrong build/tests/index_model 20000 1 |
