@@ -116,3 +116,5 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 	  build/fuzz/model weights
 	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/picture tests/golden/pictures
+
+-include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d)
