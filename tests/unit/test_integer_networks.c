@@ -179,8 +179,8 @@ static void test_layers(void **state) {
     nn_type type = types[i % 15];
     int side = i % 4 ? 9 : 3, sums = i % 15 == 12 ? 2 : i % 15 == 13;
     builder b = {.random = (uint64_t)i * 77 + 5};
-    net_open(&t, (uint64_t)i + 1, builder_pick(&b, 1, 19),
-             builder_pick(&b, 1, side), builder_pick(&b, 1, side));
+    int c = builder_pick(&b, 1, 19), h = builder_pick(&b, 1, side);
+    net_open(&t, (uint64_t)i + 1, c, h, builder_pick(&b, 1, side));
     if (sums) {
       net_add(&t, i % 2 ? NN_CONVOLUTION : NN_INNER_PRODUCT, 1, (int[]){0},
               sums);
