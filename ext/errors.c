@@ -11,6 +11,7 @@
 ** counts in sqlite3_memory_used and obeys the host's heap limit.
 */
 #include <stdarg.h>
+#include <string.h>
 
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
@@ -99,4 +100,33 @@ int bh_table_nn_error(sqlite3_vtab *table, const char *function,
   if (err->status == NN_NOMEM) return SQLITE_NOMEM;
   return errors_table(table, sqlite3_mprintf("%s: %s", function, err->text),
                       bh_code(err->status));
+}
+
+int bh_table_report(sqlite3_vtab *table, const char *function, int rc,
+                    char *message) {
+  size_t n = strlen(function);
+  if (!message) return rc;
+  /* A search inside a search has put the name before it already. */
+  int named = strncmp(message, function, n) == 0 &&
+              strncmp(message + n, ": ", 2) == 0;
+  int made = bh_table_error(table, "%s%s%s", named ? "" : function,
+                            named ? "" : ": ", message);
+  sqlite3_free(message);
+  return made == SQLITE_NOMEM ? made : rc;
+}
+
+int bh_table_name(sqlite3_vtab *table, const char *function,
+                  sqlite3_value *value, const char *name, int optional,
+                  const char **out) {
+  int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
+  *out = NULL;
+  if (optional && type == SQLITE_NULL) return SQLITE_OK;
+  if (type != SQLITE_TEXT)
+    return bh_table_error(table, "%s: argument %s must be TEXT", function,
+                          name);
+  int rc = bh_text(value, out);
+  if (rc == SQLITE_MISMATCH)
+    return bh_table_error(table, "%s: argument %s has a NUL in it", function,
+                          name);
+  return rc;
 }

@@ -95,6 +95,15 @@ void bh_result_text_error(sqlite3_context *context, const char *format, ...);
 int bh_table_error(sqlite3_vtab *table, const char *format, ...);
 int bh_table_nn_error(sqlite3_vtab *table, const char *function,
                       const nn_error *err);
+/* "function: message" as the table's message, unless it begins so; message is
+** freed.  Returns rc, or SQLITE_NOMEM. */
+int bh_table_report(sqlite3_vtab *table, const char *function, int rc,
+                    char *message);
+/* The text of an argument of a table-valued function that is a name.  value may
+** be NULL; an optional one that is not given, or NULL, is NULL. */
+int bh_table_name(sqlite3_vtab *table, const char *function,
+                  sqlite3_value *value, const char *name, int optional,
+                  const char **out);
 
 /* "function: message" as the result of a function, with its code; message is
 ** freed, and without one there was no memory for it. */
@@ -492,7 +501,10 @@ int bh_index_see(bh_index *index, sqlite3_int64 rowid);
 void bh_index_unsee(bh_index *index);
 /* SQLITE_CORRUPT_VTAB with a message. */
 int bh_index_corrupt(bh_index *index, const char *what, sqlite3_int64 id);
-/* Run statements that a format and its arguments give. */
+/* Prepare the statement, or run the statements, that a format and its arguments
+** give.  *out is NULL unless it is prepared. */
+int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
+                     ...);
 int bh_index_exec(bh_index *index, const char *format, ...);
 
 /* index_write.c: changes, and how they reach the blocks */
@@ -544,7 +556,6 @@ enum {   /* the columns; the one that is called like the table is SELF */
 };
 #define BH_INDEX_IS_SEARCH 1
 #define BH_INDEX_LACKS_QUERY 2
-#define BH_INDEX_DOWN 4
 int bh_index_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
 
 /* index_cursor.c */
@@ -569,7 +580,8 @@ int bh_register_triggers(bh_connection *connection);
 /* poll.c ------------------------------------------------------------------- */
 
 /* Has the statement that runs on this connection been interrupted, by
-** sqlite3_interrupt or the progress handler? */
-int bh_poll(bh_connection *connection);
+** sqlite3_interrupt or the progress handler?  nn takes it as a poll, with the
+** bh_connection as its context. */
+int bh_poll(void *connection);
 
 #endif

@@ -212,16 +212,13 @@ static int index_new_model(bh_index *index, char *sha256, char **error) {
 /* At CONNECT: the bits that were recorded, where the arguments do not say. */
 static void index_old_bits(bh_index *index) {
   sqlite3_stmt *s = NULL;
-  char *text = sqlite3_mprintf("SELECT bits FROM \"%w\".\"%w_state\"",
-                               index->schema, index->name);
-  if (text && sqlite3_prepare_v2(index->connection->db, text, -1, &s, NULL) ==
-                  SQLITE_OK &&
+  if (bh_index_prepare(index, &s, "SELECT bits FROM \"%w\".\"%w_state\"",
+                       index->schema, index->name) == SQLITE_OK &&
       sqlite3_step(s) == SQLITE_ROW) {
     sqlite3_int64 bits = sqlite3_column_int64(s, 0);
     if (bits >= 1 && bits <= INDEX_BITS_MAX) index->bits = (int)bits;
   }
   sqlite3_finalize(s);
-  sqlite3_free(text);
 }
 
 static int index_declare(bh_index *index) {

@@ -404,8 +404,6 @@ int bh_index_snapshot(bh_index *index, bh_snapshot **out) {
   return rc;
 }
 
-static int cache_poll(void *connection) { return bh_poll(connection); }
-
 /* Build the multi-index of a snapshot. */
 static int cache_build(bh_index *index, bh_snapshot *snapshot) {
   nn_error err;
@@ -420,7 +418,7 @@ static int cache_build(bh_index *index, bh_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++)
     blocks[i] = snapshot->held[i]->block;
   rc = bh_code(nn_multi_build(&bh_memory, index->bits, blocks, snapshot->count,
-                              cache_poll, index->connection, &multi->multi,
+                              bh_poll, index->connection, &multi->multi,
                               &err));
   if (rc != SQLITE_OK) goto done;
   multi->number = ++index->multis;

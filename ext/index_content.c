@@ -25,7 +25,6 @@
 ** content, every code with the content table's; what is wrong comes as an
 ** error that names up to eight rows.
 */
-#include <stdarg.h>
 #include <string.h>
 
 #include "ext_int.h"
@@ -33,29 +32,21 @@ SQLITE_EXTENSION_INIT3
 
 #define CONTENT_NAMED_MAX 8   /* rows that a message names */
 
-static int content_prepare(bh_index *index, sqlite3_stmt **out,
-                           const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  char *text = sqlite3_vmprintf(format, args);
-  va_end(args);
-  *out = NULL;
-  if (!text) return SQLITE_NOMEM;
-  sqlite3 *db = index->connection->db;
-  int rc = sqlite3_prepare_v2(db, text, -1, out, NULL);
-  sqlite3_free(text);
+/* What preparing a statement came to, with SQLite's words for a mistake in what
+** content= names. */
+static int content_prepared(bh_index *index, int rc) {
   if (rc != SQLITE_ERROR) return rc;
   return bh_table_error(&index->base, "binhash: %s: %s", index->name,
-                        sqlite3_errmsg(db));
+                        sqlite3_errmsg(index->connection->db));
 }
 
 /* The codes of the content table in the order of its rowids. */
 static int content_codes(bh_index *index, sqlite3_stmt **out) {
-  return content_prepare(
+  return content_prepared(index, bh_index_prepare(
       index, out, "SELECT c.\"%w\", c.\"%w\" FROM \"%w\".\"%w\" c "
       "WHERE c.\"%w\" IS NOT NULL ORDER BY 1", index->content_rowid,
       index->content_column, index->schema, index->content,
-      index->content_column);
+      index->content_column));
 }
 
 /* 'rebuild' ---------------------------------------------------------------- */
@@ -138,9 +129,9 @@ static int content_same(sqlite3_stmt *a, sqlite3_stmt *b) {
 static int content_compare(bh_index *index, content_report *report) {
   sqlite3_stmt *ours = NULL, *theirs = NULL;
   int has_ours = 0, has_theirs = 0;
-  int rc = content_prepare(index, &ours, "SELECT rowid, code FROM "
-                           "\"%w\".\"%w\" ORDER BY rowid", index->schema,
-                           index->name);
+  int rc = content_prepared(index, bh_index_prepare(
+      index, &ours, "SELECT rowid, code FROM \"%w\".\"%w\" ORDER BY rowid",
+      index->schema, index->name));
   if (rc == SQLITE_OK) rc = content_codes(index, &theirs);
   if (rc == SQLITE_OK) rc = content_step(ours, &has_ours);
   if (rc == SQLITE_OK) rc = content_step(theirs, &has_theirs);
@@ -243,9 +234,9 @@ static int content_replacing(bh_index *index, sqlite3_value *rowid) {
 static int content_replaced(bh_index *index) {
   sqlite3_stmt *s;
   if (!index->content || index->replacing.count == 0) return SQLITE_OK;
-  int rc = content_prepare(index, &s, "SELECT 1 FROM \"%w\".\"%w\" c "
-                           "WHERE c.\"%w\" = ?1", index->schema,
-                           index->content, index->content_rowid);
+  int rc = content_prepared(index, bh_index_prepare(
+      index, &s, "SELECT 1 FROM \"%w\".\"%w\" c WHERE c.\"%w\" = ?1",
+      index->schema, index->content, index->content_rowid));
   for (sqlite3_int64 i = 0; rc == SQLITE_OK && i < index->replacing.count;
        i++) {
     int has;

@@ -167,15 +167,12 @@ static int cursor_start_search(index_cursor *cursor,
 /* Blocks from the one on in which the lowest rowid lies. */
 static int cursor_start_scan(index_cursor *cursor) {
   bh_index *index = cursor_index(cursor);
-  char *text = sqlite3_mprintf(
-      "SELECT id, block FROM \"%w\".\"%w_blocks\" WHERE id >= "
-      "(SELECT ifnull(max(id), -9223372036854775807 - 1) "
+  int rc = bh_index_prepare(
+      index, &cursor->scan,
+      "SELECT id, block FROM \"%w\".\"%w_blocks\" WHERE id >= (SELECT "
+      "ifnull(max(id), -9223372036854775807 - 1) "
       "FROM \"%w\".\"%w_blocks\" WHERE id <= ?1) ORDER BY id",
       index->schema, index->name, index->schema, index->name);
-  if (!text) return SQLITE_NOMEM;
-  int rc = sqlite3_prepare_v2(index->connection->db, text, -1, &cursor->scan,
-                              NULL);
-  sqlite3_free(text);
   if (rc != SQLITE_OK) return rc;
   sqlite3_bind_int64(cursor->scan, 1, cursor->range.min);
   cursor->eof = 0;

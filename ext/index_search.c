@@ -87,12 +87,10 @@ static int search_stream(bh_search *search) {
   bh_index *index = search->index;
   sqlite3_int64 after = 0;     /* the greatest rowid so far */
   int n = 0;
-  char *text = sqlite3_mprintf("SELECT id, block FROM \"%w\".\"%w_blocks\" "
-                               "ORDER BY id", index->schema, index->name);
-  if (!text) return SQLITE_NOMEM;
-  /* A statement of its own: another search may be under way in this one. */
-  int rc = sqlite3_prepare_v2(index->connection->db, text, -1, &s, NULL);
-  sqlite3_free(text);
+  /* A statement of its own: another search may be under way in the index's. */
+  int rc = bh_index_prepare(index, &s, "SELECT id, block FROM "
+                            "\"%w\".\"%w_blocks\" ORDER BY id",
+                            index->schema, index->name);
   while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
     bh_held *held;
     rc = bh_index_hold(index, s, &held);

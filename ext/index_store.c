@@ -90,6 +90,19 @@ int bh_index_corrupt(bh_index *index, const char *what, sqlite3_int64 id) {
   return text ? SQLITE_CORRUPT_VTAB : SQLITE_NOMEM;
 }
 
+int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
+                     ...) {
+  va_list args;
+  va_start(args, format);
+  char *text = sqlite3_vmprintf(format, args);
+  va_end(args);
+  *out = NULL;
+  if (!text) return SQLITE_NOMEM;
+  int rc = sqlite3_prepare_v2(index->connection->db, text, -1, out, NULL);
+  sqlite3_free(text);
+  return rc;
+}
+
 int bh_index_exec(bh_index *index, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -177,11 +190,8 @@ int bh_index_read_state(bh_index *index, bh_index_state *state,
 int bh_index_read_sha256(bh_index *index, char **sha256) {
   sqlite3_stmt *s = NULL;
   *sha256 = NULL;
-  char *text = sqlite3_mprintf("SELECT sha256 FROM \"%w\".\"%w_state\"",
-                               index->schema, index->name);
-  if (!text) return SQLITE_NOMEM;
-  int rc = sqlite3_prepare_v2(index->connection->db, text, -1, &s, NULL);
-  sqlite3_free(text);
+  int rc = bh_index_prepare(index, &s, "SELECT sha256 FROM \"%w\".\"%w_state\"",
+                            index->schema, index->name);
   if (rc == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
     const unsigned char *found = sqlite3_column_text(s, 0);
     *sha256 = sqlite3_mprintf("%s", found ? (const char *)found : "");

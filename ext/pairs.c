@@ -194,18 +194,8 @@ static int pairs_take(pairs_cursor *cursor, const char *letters,
 /* The text of an argument that is a name, NULL where none is given. */
 static int pairs_name(pairs_cursor *cursor, int column, const char *name,
                       const char **out) {
-  sqlite3_value *value = cursor->arguments[PAIRS_ARGUMENT(column)];
-  int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
-  *out = NULL;
-  if (type == SQLITE_NULL) return SQLITE_OK;
-  if (type != SQLITE_TEXT)
-    return bh_table_error(cursor->base.pVtab,
-                          PAIRS_NAME ": argument %s must be TEXT", name);
-  int rc = bh_text(value, out);
-  if (rc == SQLITE_MISMATCH)
-    return bh_table_error(cursor->base.pVtab,
-                          PAIRS_NAME ": argument %s has a NUL in it", name);
-  return rc;
+  return bh_table_name(cursor->base.pVtab, PAIRS_NAME,
+                       cursor->arguments[PAIRS_ARGUMENT(column)], name, 1, out);
 }
 
 static int pairs_source(pairs_cursor *cursor, bh_source *source) {
@@ -245,17 +235,8 @@ static nn_status pairs_add(void *context, const bh_scanned *row,
   return nn_pairs_add(cursor->pairs, row->rowid, row->code, err);
 }
 
-/* Report what the scan said, and take its message.  A search inside a search
-** has put the name before it already. */
 static int pairs_report(pairs_cursor *cursor, int rc, char *error) {
-  const char *prefix = PAIRS_NAME ": ";
-  if (error) {
-    if (strncmp(error, prefix, strlen(prefix)) == 0) prefix = "";
-    int made = bh_table_error(cursor->base.pVtab, "%s%s", prefix, error);
-    if (made == SQLITE_NOMEM) rc = made;
-    sqlite3_free(error);
-  }
-  return rc;
+  return bh_table_report(cursor->base.pVtab, PAIRS_NAME, rc, error);
 }
 
 /* One scan into a fresh nn_pairs. */
@@ -297,14 +278,12 @@ static int pairs_search(pairs_cursor *cursor) {
   return rc;
 }
 
-static int pairs_poll(void *connection) { return bh_poll(connection); }
-
 static int pairs_next(sqlite3_vtab_cursor *base) {
   pairs_cursor *cursor = (pairs_cursor *)base;
   bh_connection *connection = ((pairs_table *)base->pVtab)->connection;
   nn_error err;
   do {
-    if (nn_pairs_next(cursor->pairs, pairs_poll, connection, &cursor->a,
+    if (nn_pairs_next(cursor->pairs, bh_poll, connection, &cursor->a,
                       &cursor->b, &cursor->distance, &err) != NN_OK) {
       cursor->distance = -1;
       return bh_table_nn_error(base->pVtab, PAIRS_NAME, &err);

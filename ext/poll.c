@@ -14,7 +14,7 @@
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
-int bh_poll(bh_connection *connection) {
-  return sqlite3_exec(connection->db, "SELECT 1", NULL, NULL, NULL) ==
-         SQLITE_INTERRUPT;
+int bh_poll(void *connection) {
+  sqlite3 *db = ((bh_connection *)connection)->db;
+  return sqlite3_exec(db, "SELECT 1", NULL, NULL, NULL) == SQLITE_INTERRUPT;
 }

@@ -149,23 +149,6 @@ static int topk_take(topk_cursor *cursor, const char *letters,
   return SQLITE_OK;
 }
 
-/* The text of an argument that is a name; NULL is an optional one not given. */
-static int topk_name(topk_cursor *cursor, int column, const char *name,
-                     int optional, const char **out) {
-  sqlite3_value *value = cursor->arguments[BH_TOPK_ARGUMENT(column)];
-  int type = value ? sqlite3_value_type(value) : SQLITE_NULL;
-  *out = NULL;
-  if (optional && type == SQLITE_NULL) return SQLITE_OK;
-  if (type != SQLITE_TEXT)
-    return bh_table_error(cursor->base.pVtab,
-                          TOPK_NAME ": argument %s must be TEXT", name);
-  int rc = bh_text(value, out);
-  if (rc == SQLITE_MISMATCH)
-    return bh_table_error(cursor->base.pVtab,
-                          TOPK_NAME ": argument %s has a NUL in it", name);
-  return rc;
-}
-
 static int topk_check_k(topk_cursor *cursor) {
   sqlite3_value *k = cursor->arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)];
   if (!k || sqlite3_value_type(k) == SQLITE_NULL) return SQLITE_OK;
@@ -203,17 +186,16 @@ static int topk_query(topk_cursor *cursor, const void **query,
 
 /* Filtering: the search ---------------------------------------------------- */
 
-/* Report what the scan said, and take its message.  A search inside a search
-** has put the name before it already. */
 static int topk_report(topk_cursor *cursor, int rc, char *error) {
-  const char *prefix = TOPK_NAME ": ";
-  if (error) {
-    if (strncmp(error, prefix, strlen(prefix)) == 0) prefix = "";
-    int made = bh_table_error(cursor->base.pVtab, "%s%s", prefix, error);
-    if (made == SQLITE_NOMEM) rc = made;
-    sqlite3_free(error);
-  }
-  return rc;
+  return bh_table_report(cursor->base.pVtab, TOPK_NAME, rc, error);
+}
+
+/* The text of an argument; a required one is never left out. */
+static int topk_name(topk_cursor *cursor, int column, const char *name,
+                     int optional, const char **out) {
+  return bh_table_name(cursor->base.pVtab, TOPK_NAME,
+                       cursor->arguments[BH_TOPK_ARGUMENT(column)], name,
+                       optional, out);
 }
 
 static int topk_prepare(topk_cursor *cursor) {

@@ -50,7 +50,7 @@ $(T)/index_%: tests/index/%.c tests/index/index_test.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) $(BLAS_LIBS) \
 	  -lsqlite3 $(LDLIBS)
-$(T)/index_model: tests/index/model_queries.h
+$(T)/index_model: tests/index/model_queries.h tests/index/model_sides.h
 $(T)/index_faults: tests/index/fault_files.h tests/unit/sqlite_faults.h
 $(T)/index_corrupt: $(NN_OBJ)
 $(T)/plain.so: tests/index/plain.c
