@@ -1,13 +1,14 @@
 /*
 ** The fast form of every layer, in float32.
 **
-** What img_hash() spends its time in.  A convolution is unrolled into columns
-** (im2col) and multiplied by OpenBLAS, per image and group, a strip of output
-** rows at a time so that the columns stay within a few megabytes; a 1x1
+** Convolutions and inner products go to convolve.c and dense.c on CPUs that these
+** have kernels for.  The portable way is here, by OpenBLAS: a convolution is
+** unrolled into columns (im2col) and multiplied, per image and group, a strip of
+** output rows at a time so that the columns stay within a few megabytes; a 1x1
 ** convolution is a multiplication as it stands.  An inner product is sgemv for
-** one image and sgemm for a batch.  Bias and, where plan.c found one, ReLU take
-** one pass over the result.  The rest are plain loops along a row or a plane,
-** written so that a compiler's baseline vectors fit them.
+** one image and sgemm for a batch.  Bias and, where plan.c found them, a batch
+** norm and ReLU take one pass over the result.  The rest are plain loops along a
+** row or a plane, written so that a compiler's baseline vectors fit them.
 **
 ** reference.c has the same layers as their definition reads; a test holds the
 ** two equal.  Nothing here checks a shape: shape.c did.
@@ -22,7 +23,7 @@
 #include <arm_neon.h>
 #endif
 
-#include "nn_int.h"
+#include "floats.h"
 
 /* Floats of columns that one multiplication works on, unless a single output
 ** row needs more. */
@@ -60,9 +61,12 @@ static int layers_strip(const nn_layer *l, const nn_blob *in,
 size_t nn_layer_scratch(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   if (l->type == NN_POOLING) return (size_t)in->w;
-  if (l->type != NN_CONVOLUTION || layers_pointwise(l)) return 0;
-  return nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
-                (size_t)layers_strip(l, in, top));
+  if (l->type != NN_CONVOLUTION) return 0;
+  size_t copy = nn_convolve_scratch(l, blobs);
+  if (layers_pointwise(l)) return copy;
+  size_t columns = nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
+                          (size_t)layers_strip(l, in, top));
+  return copy > columns ? copy : columns;
 }
 
 /* One output row of one tap: the input row as seen through it.  `shift` is the
@@ -142,16 +146,16 @@ static void layers_unroll(const nn_layer *l, const nn_blob *in,
   }
 }
 
-/* x + bias, clamped at 0 if wanted, over each channel's plane. */
-static void layers_finish(float *x, int channels, size_t plane,
-                          const float *bias, int relu) {
-  if (!bias && !relu) return;
+/* x * scale + bias, clamped at 0 if wanted, over each channel's plane. */
+static void layers_finish(const nn_step *s, float *x, int channels,
+                          size_t plane) {
+  if (!s->bias && !s->relu) return;   /* a scale comes with a bias */
   for (int c = 0; c < channels; c++, x += plane) {
-    float b = bias ? bias[c] : 0;
-    if (relu) {
-      for (size_t i = 0; i < plane; i++) x[i] = layers_positive(x[i] + b);
+    float a = s->scale ? s->scale[c] : 1, b = s->bias ? s->bias[c] : 0;
+    if (s->relu) {
+      for (size_t i = 0; i < plane; i++) x[i] = layers_positive(x[i] * a + b);
     } else {
-      for (size_t i = 0; i < plane; i++) x[i] += b;
+      for (size_t i = 0; i < plane; i++) x[i] = x[i] * a + b;
     }
   }
 }
@@ -179,7 +183,7 @@ static void layers_convolution(const nn_step *s) {
                       to + (size_t)y * (size_t)top->w, plane);
       }
     }
-    layers_finish(image, top->c, (size_t)plane, s->bias, s->relu);
+    layers_finish(s, image, top->c, (size_t)plane);
   }
 }
 
@@ -193,13 +197,7 @@ static void layers_inner_product(const nn_step *s) {
                   m);
   }
   for (int i = 0; i < s->n; i++) {
-    float *x = s->out + (size_t)i * (size_t)m;
-    if (s->bias) {
-      for (int j = 0; j < m; j++) x[j] += s->bias[j];
-    }
-    if (s->relu) {
-      for (int j = 0; j < m; j++) x[j] = layers_positive(x[j]);
-    }
+    layers_finish(s, s->out + (size_t)i * (size_t)m, m, 1);
   }
 }
 
@@ -399,8 +397,14 @@ void nn_layer_fast(const nn_step *s) {
   const float *x = s->in[0];
   float *to = s->out;
   switch (s->layer->type) {
-    case NN_CONVOLUTION: layers_convolution(s); break;
-    case NN_INNER_PRODUCT: layers_inner_product(s); break;
+    case NN_CONVOLUTION:
+      if (s->blas) layers_convolution(s);
+      else nn_convolve_run(s);
+      break;
+    case NN_INNER_PRODUCT:
+      if (s->blas) layers_inner_product(s);
+      else nn_dense_run(s);
+      break;
     case NN_POOLING: layers_pooling(s); break;
     case NN_LRN: layers_lrn(s); break;
     case NN_BATCH_NORM: layers_batch_norm(s); break;

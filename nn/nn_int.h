@@ -37,7 +37,9 @@ enum {
   NN_CPU_AVX512 = 1 << 2,      /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
   NN_CPU_AVXVNNI = 1 << 3,     /* VPDPBUSD in VEX form, with ymm */
   NN_CPU_AVX512VNNI = 1 << 4,  /* F, BW, VL, VNNI, and zmm */
-  NN_CPU_BITALG = 1 << 5       /* F, BW, BITALG, and zmm */
+  NN_CPU_BITALG = 1 << 5,      /* F, BW, BITALG, and zmm */
+  NN_CPU_FMA = 1 << 6,         /* with AVX2 */
+  NN_CPU_AVX512F = 1 << 7      /* F, BW, VL, and zmm */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -224,7 +226,9 @@ typedef struct nn_layer {
   const float *mean, *variance;
   const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
   float *scale, *shift;           /* batch norm as x * scale + shift */
-  float *folded_weight, *folded_bias;   /* with the norm that follows */
+  float *folded_scale, *folded_bias;   /* of its sums, for that norm */
+  const float *packed;    /* convolve.c: weights as the tiles want them */
+  size_t *taps;           /* convolve.c: where they look */
   int norm;               /* that batch norm's layer, -1 */
   int relu;               /* the ReLU done in the same pass, -1 */
   int absorbed;           /* one that the layer before can do (plan.c) */
@@ -255,6 +259,7 @@ struct nn_model {
   nn_kind kind;
   int mirror;                 /* the layer that is a MirrorMean, -1 */
   const struct nn_int_form *form;   /* kernels of an integer network */
+  const struct nn_float_form *floats;   /* of a float32 one; NULL: OpenBLAS */
   int first_batched;          /* layers before run image by image (plan.c) */
   size_t arena;               /* slots of the blobs of one image at a time */
   size_t batch_arena;         /* slots of the others, for each image */
@@ -322,10 +327,14 @@ typedef struct nn_step {
   int n;
   const float *in[NN_BOTTOM_MAX];
   float *out;                   /* may be the in[] that is in place */
-  const float *weight, *bias;   /* the layer's, or folded */
+  const float *weight;
+  const float *scale, *bias;    /* of the sums; NULL: ones, zeros */
   int relu;                     /* convolution, inner product: clamp at 0 */
   float *scratch;
-  const nn_blas *blas;          /* NULL in the reference */
+  const nn_blas *blas;          /* multiplies, if it is not NULL */
+  const struct nn_float_form *form;   /* else this does (floats.h) */
+  struct nn_team *team;
+  float *private_scratch;       /* NN_FLOAT_SCRATCH for each of the team */
 } nn_step;
 
 void nn_layer_fast(const nn_step *step);
