@@ -5,8 +5,8 @@
 ** columns (taps x positions), and nearly all of img_hash() under a float32
 ** model.  What is around the tiles must stay out of their way:
 **
-**   weights   are packed once, when the model is opened, into panels of as many
-**             output channels as a tile has
+**   weights   are read where they lie, some rows at a time: the model file is
+**             mapped, and packing them was no faster
 **   input     is copied once for each image into planes with their padding, so
 **             that no tap looks outside; a stride along rows takes the columns
 **             apart, so that what a tap sees of a row is contiguous whatever
@@ -56,8 +56,8 @@ typedef struct convolve_job {
   const float *image;        /* of the input */
   float *copy, *out;
   size_t depth, channels;    /* of a group */
-  size_t positions, panels, per_strip, strips;
-  size_t parts, rows;        /* of the output channels; panels of each */
+  size_t positions, per_strip, strips;   /* panels of a strip */
+  size_t parts, rows;        /* of the output channels; channels of each */
 } convolve_job;
 
 static size_t convolve_up(size_t n, size_t to) {
@@ -91,7 +91,7 @@ size_t nn_convolve_scratch(const nn_layer *l, const nn_blob *blobs) {
   return (size + CONVOLVE_CHUNK + 15) / 16 * 16;
 }
 
-/* Packing weights --------------------------------------------------------- */
+/* Taps -------------------------------------------------------------------- */
 
 /* Where tap k looks, from the first position's corner of its plane. */
 static void convolve_taps(const nn_layer *l, const nn_blob *in, size_t *to) {
@@ -111,24 +111,10 @@ static void convolve_taps(const nn_layer *l, const nn_blob *in, size_t *to) {
 
 nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   const nn_blob *in = &model->blobs[layer->bottom[0]];
-  size_t depth = convolve_depth(layer, in), rows = (size_t)model->floats->rows;
-  size_t channels = (size_t)(model->blobs[layer->top].c / layer->group);
-  size_t panels = convolve_up(channels, rows);
-  float *to = nn_model_alloc(
-      model, nn_mul((size_t)layer->group * panels * rows, depth),
-      sizeof(float));
-  layer->packed = to;
-  layer->taps = nn_model_alloc(model, depth, sizeof(*layer->taps));
-  if (!to || !layer->taps) return nn_fail(err, NN_NOMEM, "out of memory");
+  layer->taps = nn_model_alloc(model, convolve_depth(layer, in),
+                               sizeof(*layer->taps));
+  if (!layer->taps) return nn_fail(err, NN_NOMEM, "out of memory");
   convolve_taps(layer, in, layer->taps);
-  for (size_t g = 0; g < (size_t)layer->group; g++) {
-    for (size_t r = 0; r < panels * rows; r++) {
-      const float *from = layer->weight + (g * channels + r) * depth;
-      float *panel = to + (g * panels + r / rows) * rows * depth + r % rows;
-      if (r >= channels) break;
-      for (size_t k = 0; k < depth; k++) panel[k * rows] = from[k];
-    }
-  }
   return NN_OK;
 }
 
@@ -221,7 +207,7 @@ static void convolve_pack(const convolve_job *job, const float *group,
   }
 }
 
-/* A tile that hangs over the last channel or position. */
+/* A tile that hangs over the last position. */
 static void convolve_edge(const convolve_job *job, size_t n, const float *a,
                           const float *b, size_t rows, size_t columns,
                           float *c, int add) {
@@ -231,28 +217,28 @@ static void convolve_edge(const convolve_job *job, size_t n, const float *a,
   for (size_t r = 0; add && r < rows; r++) {
     memcpy(tile + r * wide, c + r * job->positions, columns * sizeof(*c));
   }
-  job->form->tile(n, a, b, tile, wide, add);
+  job->form->tile((int)rows, n, a, job->depth, b, tile, wide, add);
   for (size_t r = 0; r < rows; r++) {
     memcpy(c + r * job->positions, tile + r * wide, columns * sizeof(*c));
   }
 }
 
-/* All tiles of a panel of columns at position p: taps [k, k + n) of the
-** channels' panels [first, last). */
+/* All tiles of a panel of columns at position p: taps [k, k + n) of the group's
+** channels [first, last). */
 static void convolve_panel(const convolve_job *job, size_t g, size_t first,
                            size_t last, size_t p, size_t k, size_t n,
                            const float *columns) {
   const nn_float_form *form = job->form;
   size_t rows = (size_t)form->rows, wide = (size_t)form->columns;
   size_t valid = job->positions - p < wide ? job->positions - p : wide;
-  for (size_t i = first; i < last; i++) {
-    const float *a = job->layer->packed +
-                     (g * job->panels + i) * rows * job->depth + k * rows;
-    size_t have = job->channels - i * rows < rows ? job->channels - i * rows
-                                                  : rows;
-    float *c = job->out + (g * job->channels + i * rows) * job->positions + p;
-    if (have == rows && valid == wide) {
-      form->tile(n, a, columns, c, job->positions, k > 0);
+  for (size_t i = first; i < last; i += rows) {
+    size_t channel = g * job->channels + i;
+    size_t have = last - i < rows ? last - i : rows;
+    const float *a = job->step->weight + channel * job->depth + k;
+    float *c = job->out + channel * job->positions + p;
+    if (valid == wide) {
+      form->tile((int)have, n, a, job->depth, columns, c, job->positions,
+                 k > 0);
     } else {
       convolve_edge(job, n, a, columns, have, valid, c, k > 0);
     }
@@ -281,12 +267,12 @@ static void convolve_task(void *context, size_t task, int worker) {
   const convolve_job *job = context;
   size_t strip = task % job->strips, part = task / job->strips % job->parts;
   size_t g = task / job->strips / job->parts;
-  size_t wide = (size_t)job->form->columns, rows = (size_t)job->form->rows;
+  size_t wide = (size_t)job->form->columns;
   size_t p = strip * job->per_strip * wide;
   size_t end = p + job->per_strip * wide;
   size_t first = part * job->rows, last = first + job->rows;
   if (end > job->positions) end = job->positions;
-  if (last > job->panels) last = job->panels;
+  if (last > job->channels) last = job->channels;
   float *columns = job->step->private_scratch +
                    (size_t)worker * NN_FLOAT_SCRATCH;
   const float *group = job->source.base + g * (size_t)(job->in->c /
@@ -304,9 +290,8 @@ static void convolve_task(void *context, size_t task, int worker) {
       convolve_panel(job, g, first, last, q, k, n, panel);
     }
   }
-  size_t channels = last * rows < job->channels ? last * rows : job->channels;
-  convolve_finish(job, g * job->channels + first * rows,
-                  g * job->channels + channels, p, end);
+  convolve_finish(job, g * job->channels + first, g * job->channels + last, p,
+                  end);
 }
 
 /* Calls ------------------------------------------------------------------- */
@@ -319,12 +304,11 @@ static void convolve_divide(convolve_job *job, int threads) {
   job->strips = convolve_up(columns, most);
   job->per_strip = convolve_up(columns, job->strips);
   job->strips = convolve_up(columns, job->per_strip);
-  job->panels = convolve_up(job->channels, (size_t)job->form->rows);
   size_t tasks = job->strips * (size_t)l->group, want = 2 * (size_t)threads;
   size_t parts = threads == 1 || tasks >= want ? 1 : convolve_up(want, tasks);
-  job->rows = convolve_up(job->panels, parts < job->panels ? parts
-                                                           : job->panels);
-  job->parts = convolve_up(job->panels, job->rows);
+  size_t rows = (size_t)job->form->rows;
+  job->rows = convolve_up(convolve_up(job->channels, rows), parts) * rows;
+  job->parts = convolve_up(job->channels, job->rows);
 }
 
 void nn_convolve_run(const nn_step *step) {

@@ -46,14 +46,13 @@
 
 /* The plain reference ----------------------------------------------------- */
 
-static void floats_scalar_tile(size_t k, const float *a, const float *b,
-                               float *c, size_t ldc, int add) {
-  for (int r = 0; r < 4; r++) {
-    for (int j = 0; j < 4; j++) {
-      float sum = add ? c[(size_t)r * ldc + (size_t)j] : 0;
-      for (size_t i = 0; i < k; i++) sum += a[i * 4 + (size_t)r] *
-                                            b[i * 4 + (size_t)j];
-      c[(size_t)r * ldc + (size_t)j] = sum;
+static void floats_scalar_tile(int rows, size_t k, const float *a, size_t lda,
+                               const float *b, float *c, size_t ldc, int add) {
+  for (int r = 0; r < rows; r++, a += lda, c += ldc) {
+    for (size_t j = 0; j < 4; j++) {
+      float sum = add ? c[j] : 0;
+      for (size_t i = 0; i < k; i++) sum += a[i] * b[i * 4 + j];
+      c[j] = sum;
     }
   }
 }
@@ -84,34 +83,54 @@ static void floats_scalar_dot(int rows, int images, size_t k, const float *w,
   FLOATS_CASE(form, 5, m) FLOATS_CASE(form, 6, m)         \
   FLOATS_CASE(form, 7, m) FLOATS_CASE(form, 8, m)
 
+/* Likewise a tile, of any number of rows up to the form's. */
+#define FLOATS_TILE(form, r) \
+  case r: floats_##form##_rows(r, k, a, lda, b, c, ldc, add); break;
+#define FLOATS_TILES6(form)                                             \
+  FLOATS_TILE(form, 1) FLOATS_TILE(form, 2) FLOATS_TILE(form, 3)        \
+  FLOATS_TILE(form, 4) FLOATS_TILE(form, 5) FLOATS_TILE(form, 6)
+#define FLOATS_TILES12(form)                                            \
+  FLOATS_TILES6(form)                                                   \
+  FLOATS_TILE(form, 7) FLOATS_TILE(form, 8) FLOATS_TILE(form, 9)        \
+  FLOATS_TILE(form, 10) FLOATS_TILE(form, 11) FLOATS_TILE(form, 12)
+
 #if defined(__x86_64__)
 
 /* AVX2 -------------------------------------------------------------------- */
 
-FLOATS_AVX2 static void floats_avx2_tile(size_t k, const float *a,
-                                         const float *b, float *c, size_t ldc,
-                                         int add) {
+FLOATS_AVX2 FLOATS_INLINE floats_avx2_rows(const int rows, size_t k,
+                                           const float *a, size_t lda,
+                                           const float *b, float *c,
+                                           size_t ldc, int add) {
   __m256 sum[6][2];
   FLOATS_UNROLL
-  for (int r = 0; r < 6; r++) {
+  for (int r = 0; r < rows; r++) {
     float *to = c + (size_t)r * ldc;
     sum[r][0] = add ? _mm256_loadu_ps(to) : _mm256_setzero_ps();
     sum[r][1] = add ? _mm256_loadu_ps(to + 8) : _mm256_setzero_ps();
   }
-  for (size_t i = 0; i < k; i++, a += 6, b += 16) {
+  for (size_t i = 0; i < k; i++, b += 16) {
     __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
     FLOATS_UNROLL
-    for (int r = 0; r < 6; r++) {
-      __m256 x = _mm256_broadcast_ss(a + r);
+    for (int r = 0; r < rows; r++) {
+      __m256 x = _mm256_broadcast_ss(a + (size_t)r * lda + i);
       sum[r][0] = _mm256_fmadd_ps(x, b0, sum[r][0]);
       sum[r][1] = _mm256_fmadd_ps(x, b1, sum[r][1]);
     }
   }
   FLOATS_UNROLL
-  for (int r = 0; r < 6; r++) {
+  for (int r = 0; r < rows; r++) {
     float *to = c + (size_t)r * ldc;
     _mm256_storeu_ps(to, sum[r][0]);
     _mm256_storeu_ps(to + 8, sum[r][1]);
+  }
+}
+
+FLOATS_AVX2 static void floats_avx2_tile(int rows, size_t k, const float *a,
+                                         size_t lda, const float *b, float *c,
+                                         size_t ldc, int add) {
+  switch (rows) {
+    FLOATS_TILES6(avx2)
   }
 }
 
@@ -185,30 +204,40 @@ FLOATS_AVX2 static void floats_avx2_dot(int rows, int images, size_t k,
 
 /* AVX-512 ----------------------------------------------------------------- */
 
-FLOATS_AVX512 static void floats_avx512_tile(size_t k, const float *a,
-                                             const float *b, float *c,
-                                             size_t ldc, int add) {
+FLOATS_AVX512 FLOATS_INLINE floats_avx512_rows(const int rows, size_t k,
+                                               const float *a, size_t lda,
+                                               const float *b, float *c,
+                                               size_t ldc, int add) {
   __m512 sum[12][2];
   FLOATS_UNROLL
-  for (int r = 0; r < 12; r++) {
+  for (int r = 0; r < rows; r++) {
     float *to = c + (size_t)r * ldc;
     sum[r][0] = add ? _mm512_loadu_ps(to) : _mm512_setzero_ps();
     sum[r][1] = add ? _mm512_loadu_ps(to + 16) : _mm512_setzero_ps();
   }
-  for (size_t i = 0; i < k; i++, a += 12, b += 32) {
+  for (size_t i = 0; i < k; i++, b += 32) {
     __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
     FLOATS_UNROLL
-    for (int r = 0; r < 12; r++) {
-      __m512 x = _mm512_set1_ps(a[r]);
+    for (int r = 0; r < rows; r++) {
+      __m512 x = _mm512_set1_ps(a[(size_t)r * lda + i]);
       sum[r][0] = _mm512_fmadd_ps(x, b0, sum[r][0]);
       sum[r][1] = _mm512_fmadd_ps(x, b1, sum[r][1]);
     }
   }
   FLOATS_UNROLL
-  for (int r = 0; r < 12; r++) {
+  for (int r = 0; r < rows; r++) {
     float *to = c + (size_t)r * ldc;
     _mm512_storeu_ps(to, sum[r][0]);
     _mm512_storeu_ps(to + 16, sum[r][1]);
+  }
+}
+
+FLOATS_AVX512 static void floats_avx512_tile(int rows, size_t k,
+                                             const float *a, size_t lda,
+                                             const float *b, float *c,
+                                             size_t ldc, int add) {
+  switch (rows) {
+    FLOATS_TILES12(avx512)
   }
 }
 
@@ -268,35 +297,42 @@ FLOATS_AVX512 static void floats_avx512_dot(int rows, int images, size_t k,
 
 /* NEON -------------------------------------------------------------------- */
 
-static void floats_neon_tile(size_t k, const float *a, const float *b,
-                             float *c, size_t ldc, int add) {
+FLOATS_INLINE floats_neon_rows(const int rows, size_t k, const float *a,
+                               size_t lda, const float *b, float *c,
+                               size_t ldc, int add) {
   float32x4_t sum[6][4];
   FLOATS_UNROLL
-  for (int r = 0; r < 6; r++) {
+  for (int r = 0; r < rows; r++) {
     FLOATS_UNROLL
     for (int j = 0; j < 4; j++) {
       sum[r][j] = add ? vld1q_f32(c + (size_t)r * ldc + 4 * j)
                       : vdupq_n_f32(0);
     }
   }
-  for (size_t i = 0; i < k; i++, a += 6, b += 16) {
+  for (size_t i = 0; i < k; i++, b += 16) {
     float32x4_t v[4];
     FLOATS_UNROLL
     for (int j = 0; j < 4; j++) v[j] = vld1q_f32(b + 4 * j);
     FLOATS_UNROLL
-    for (int r = 0; r < 6; r++) {
+    for (int r = 0; r < rows; r++) {
+      float x = a[(size_t)r * lda + i];
       FLOATS_UNROLL
-      for (int j = 0; j < 4; j++) {
-        sum[r][j] = vfmaq_n_f32(sum[r][j], v[j], a[r]);
-      }
+      for (int j = 0; j < 4; j++) sum[r][j] = vfmaq_n_f32(sum[r][j], v[j], x);
     }
   }
   FLOATS_UNROLL
-  for (int r = 0; r < 6; r++) {
+  for (int r = 0; r < rows; r++) {
     FLOATS_UNROLL
     for (int j = 0; j < 4; j++) {
       vst1q_f32(c + (size_t)r * ldc + 4 * j, sum[r][j]);
     }
+  }
+}
+
+static void floats_neon_tile(int rows, size_t k, const float *a, size_t lda,
+                             const float *b, float *c, size_t ldc, int add) {
+  switch (rows) {
+    FLOATS_TILES6(neon)
   }
 }
 

@@ -21,8 +21,8 @@
 ** One set of kernels.
 **
 ** tile: c[r * ldc + j] = (add ? what it was : 0) + the sum over i < k of
-** a[i * rows + r] * b[i * columns + j], for all of the form's rows and columns,
-** in the order of i.
+** a[r * lda + i] * b[i * columns + j], in the order of i, for r < rows, which
+** is 1 to the form's, and all j < columns.
 **
 ** dot: sums[(r * images + m) * lanes + l] grows by the products of w[r * ldw + i]
 ** and x[m * ldx + i] over those i < k with i % lanes == l, in the order of i,
@@ -34,8 +34,8 @@ typedef struct nn_float_form {
   const char *name;
   int rows, columns;
   int lanes, dot_rows, dot_images, batch_rows;
-  void (*tile)(size_t k, const float *a, const float *b, float *c, size_t ldc,
-               int add);
+  void (*tile)(int rows, size_t k, const float *a, size_t lda, const float *b,
+               float *c, size_t ldc, int add);
   void (*dot)(int rows, int images, size_t k, const float *w, size_t ldw,
               const float *x, size_t ldx, float *sums);
 } nn_float_form;
@@ -70,11 +70,17 @@ void nn_team_run(nn_team *team, size_t tasks,
 /* Floats of private memory that each thread wants. */
 #define NN_FLOAT_SCRATCH ((size_t)50176)
 
-/* convolve.c: weights packed for the model's form when it is opened; the
-** padded copy of the input wants nn_convolve_scratch floats besides. */
+/* convolve.c: what is found out when the model is opened, the floats of memory
+** that the threads share (a padded copy of the input), the layer. */
 nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err);
 size_t nn_convolve_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_convolve_run(const nn_step *step);
+
+/* winograd.c: 3x3 convolutions with stride 1; nn_winograd_fits says which. */
+int nn_winograd_fits(const nn_layer *layer, const nn_blob *blobs);
+nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err);
+size_t nn_winograd_scratch(const nn_layer *layer, const nn_blob *blobs);
+void nn_winograd_run(const nn_step *step);
 
 /* dense.c: an inner product, its weights read where they lie. */
 void nn_dense_run(const nn_step *step);

@@ -62,7 +62,8 @@ size_t nn_layer_scratch(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   if (l->type == NN_POOLING) return (size_t)in->w;
   if (l->type != NN_CONVOLUTION) return 0;
-  size_t copy = nn_convolve_scratch(l, blobs);
+  size_t copy = nn_winograd_fits(l, blobs) ? nn_winograd_scratch(l, blobs)
+                                           : nn_convolve_scratch(l, blobs);
   if (layers_pointwise(l)) return copy;
   size_t columns = nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
                           (size_t)layers_strip(l, in, top));
@@ -399,6 +400,7 @@ void nn_layer_fast(const nn_step *s) {
   switch (s->layer->type) {
     case NN_CONVOLUTION:
       if (s->blas) layers_convolution(s);
+      else if (s->layer->winograd) nn_winograd_run(s);
       else nn_convolve_run(s);
       break;
     case NN_INNER_PRODUCT:

@@ -276,8 +276,11 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   for (int i = 1; nn_float_kernels(i); i++) model->floats = nn_float_kernels(i);
   nn_status status = plan_absorb(model, err);
   for (int i = 0; i < model->layer_count && model->floats && !status; i++) {
-    if (model->layers[i].type != NN_CONVOLUTION) continue;
-    status = nn_convolve_ready(model, &model->layers[i], err);
+    nn_layer *layer = &model->layers[i];
+    if (layer->type != NN_CONVOLUTION) continue;
+    status = nn_winograd_fits(layer, model->blobs)
+                 ? nn_winograd_ready(model, layer, err)
+                 : nn_convolve_ready(model, layer, err);
   }
   return status ? status : plan_arena(model, err);
 }
