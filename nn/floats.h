@@ -68,7 +68,7 @@ void nn_team_run(nn_team *team, size_t tasks,
 /* Layers ------------------------------------------------------------------ */
 
 /* Floats of private memory that each thread wants. */
-#define NN_FLOAT_SCRATCH ((size_t)50176)
+#define NN_FLOAT_SCRATCH ((size_t)65536)
 
 /* convolve.c: what is found out when the model is opened, the floats of memory
 ** that the threads share (a padded copy of the input), the layer. */
@@ -81,6 +81,9 @@ int nn_winograd_fits(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err);
 size_t nn_winograd_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_winograd_run(const nn_step *step);
+
+/* pooling.c: as everything else, on the team. */
+void nn_pooling_run(const nn_step *step);
 
 /* dense.c: an inner product, its weights read where they lie. */
 void nn_dense_run(const nn_step *step);
