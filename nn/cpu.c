@@ -22,7 +22,12 @@
 #define NN_CPU_MASK (~0u)
 #endif
 
-#if defined(__x86_64__) || defined(__i386__)
+/* For builds that emulate all of it (tests/emulated/). */
+#ifdef NN_CPU_EMULATED
+
+static unsigned cpu_ask(void) { return ~0u; }
+
+#elif defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
 /* Some compilers' __builtin_cpu_supports does not know this one's name.  Its

@@ -31,8 +31,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define FLOATS_AVX2 __attribute__((target("avx2,fma")))
-#define FLOATS_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define FLOATS_AVX2 NN_TARGET("avx2,fma")
+#define FLOATS_AVX512 NN_TARGET("avx512f,avx512bw,avx512vl")
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif

@@ -70,6 +70,11 @@ void nn_team_run(nn_team *team, size_t tasks,
 /* Floats of private memory that each thread wants. */
 #define NN_FLOAT_SCRATCH ((size_t)65536)
 
+/* plan.c: have the model's layers use this form, NULL for OpenBLAS.  Tests do
+** so; nn_model_open takes the fastest. */
+nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
+                          nn_error *err);
+
 /* convolve.c: what is found out when the model is opened, the floats of memory
 ** that the threads share (a padded copy of the input), the layer. */
 nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err);

@@ -30,6 +30,12 @@ void nn_free(const nn_memory *mem, void *p);
 /* a * b, or SIZE_MAX when that overflows (which nn_alloc then refuses). */
 size_t nn_mul(size_t a, size_t b);
 
+/* A function compiled for more than the baseline.  Tests that emulate
+** instructions which their CPU lacks compile it for the baseline. */
+#ifndef NN_TARGET
+#define NN_TARGET(features) __attribute__((target(features)))
+#endif
+
 /* cpu.c ------------------------------------------------------------------- */
 
 enum {

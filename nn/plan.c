@@ -272,6 +272,20 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
   return NN_OK;
 }
 
+nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
+                          nn_error *err) {
+  nn_status status = NN_OK;
+  model->floats = form;
+  for (int i = 0; i < model->layer_count && form && !status; i++) {
+    nn_layer *layer = &model->layers[i];
+    if (layer->type != NN_CONVOLUTION) continue;
+    status = nn_winograd_fits(layer, model->blobs)
+                 ? nn_winograd_ready(model, layer, err)
+                 : nn_convolve_ready(model, layer, err);
+  }
+  return status;
+}
+
 nn_status nn_plan(nn_model *model, nn_error *err) {
   while (model->first_batched < model->layer_count &&
          model->layers[model->first_batched].type != NN_INNER_PRODUCT &&
@@ -283,14 +297,9 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
     for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
     return plan_arena(model, err);
   }
-  for (int i = 1; nn_float_kernels(i); i++) model->floats = nn_float_kernels(i);
+  const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */
+  for (int i = 1; nn_float_kernels(i); i++) form = nn_float_kernels(i);
   nn_status status = plan_absorb(model, err);
-  for (int i = 0; i < model->layer_count && model->floats && !status; i++) {
-    nn_layer *layer = &model->layers[i];
-    if (layer->type != NN_CONVOLUTION) continue;
-    status = nn_winograd_fits(layer, model->blobs)
-                 ? nn_winograd_ready(model, layer, err)
-                 : nn_convolve_ready(model, layer, err);
-  }
+  if (!status) status = nn_floats_ready(model, form, err);
   return status ? status : plan_arena(model, err);
 }

@@ -12,8 +12,8 @@ case $1 in
   build) want="$build" ;;
   demo) want="$build mate-backgrounds graphicsmagick exiv2" ;;
   test)
-    want="$build libcmocka-dev libopenblas-serial-dev pkg-config python3
-          python3-venv"
+    want="$build libcmocka-dev libsimde-dev libopenblas-serial-dev pkg-config
+          python3 python3-venv"
     # The paper's network is compared with a float64 reference where the peers
     # lie beside this checkout.
     if [ -f ../shared/peers/forward/gen.py ]; then
