@@ -79,6 +79,17 @@ static inline void emulated_store_some(void *p, uint16_t mask, __m128i a) {
 #undef _mm_mask_storeu_epi8
 #define _mm_mask_storeu_epi8 emulated_store_some
 
+/* SIMDe 0.7.4 looks at one lane and forgets the others. */
+static inline int emulated_testz(__m256i a, __m256i b) {
+  uint64_t x[4], y[4], any = 0;
+  memcpy(x, &a, sizeof(x));
+  memcpy(y, &b, sizeof(y));
+  for (int i = 0; i < 4; i++) any |= x[i] & y[i];
+  return any == 0;
+}
+#undef _mm256_testz_si256
+#define _mm256_testz_si256 emulated_testz
+
 static inline int64_t emulated_reduce_64(__m512i a) {
   int64_t x[8], sum = 0;
   memcpy(x, &a, sizeof(x));
