@@ -8,8 +8,8 @@
 ** Layers stand in execution order and read blobs written before them, so there
 ** are no cycles to look for.  A layer writes one blob, which has its name.
 **
-** This file knows the types and the words of each.  parameters.c reads what they
-** say, shape.c knows what a geometry leads to and which tensors fit it,
+** This file knows the types and the words of each.  parameters.c reads what
+** they say, shape.c knows what a geometry leads to and which tensors fit it,
 ** quantised.c what the layers of an integer network have instead of floats,
 ** plan.c where blobs lie in memory, heads.c the preprocessing and the heads.
 */
