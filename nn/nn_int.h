@@ -131,6 +131,7 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_BOTTOM_MAX 64     /* inputs of a layer */
 #define NN_TENSOR_MAX 8192   /* tensors of a file */
 #define NN_HEAD_MAX 64       /* heads of a file */
+#define NN_ALIAS_MAX 2048    /* further names of blobs */
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
@@ -240,6 +241,11 @@ typedef struct nn_preprocess {
   float mean[3], scale[3];
 } nn_preprocess;
 
+typedef struct nn_alias {
+  const char *name;
+  int blob;
+} nn_alias;
+
 struct nn_model {
   nn_memory mem;
   struct nn_chunk *blocks;    /* all that it owns, freed together */
@@ -252,6 +258,8 @@ struct nn_model {
   nn_layer *layers;
   int layer_count;
   nn_blob *blobs;
+  struct nn_alias *aliases;   /* further names of blobs */
+  int alias_count;
   nn_preprocess preprocess;
   nn_head *heads;
   int head_count;

@@ -127,6 +127,8 @@ typedef struct import {
 #define IMPORT_MEMORY_DEFAULT ((size_t)8 << 30)
 
 void import_open(import *im, const nn_memory *mem);
+/* The arena, and by import_close (import_file.c) the files as well. */
+void import_free_chunks(import *im);
 void import_close(import *im);
 
 /* Write the sentence behind "FILE: layer NAME: " (name NULL: behind "FILE: "),
@@ -143,7 +145,8 @@ void import_warn(import *im, const char *format, ...)
 #endif
     ;
 
-/* Zeroed, aligned for floats and vectors; NULL and the error set. */
+/* Zeroed, IMPORT_ALIGN-aligned; NULL and the error set. */
+#define IMPORT_ALIGN 64
 void *import_alloc(import *im, size_t count, size_t size);
 char *import_copy(import *im, const char *text);
 char *import_print(import *im, const char *format, ...)
@@ -209,6 +212,9 @@ const char *import_shape_text(import *im, int rank, const int64_t *shape);
 /* The bytes of a file, there until import_close. */
 nn_status import_map_file(import *im, const char *path, const uint8_t **bytes,
                           size_t *n);
+/* The same of one that is open, which import.file names. */
+nn_status import_map_open(import *im, int fd, const uint8_t **bytes,
+                          size_t *n);
 /* Unpack a message out of hostile bytes.  What it takes is bounded by a
 ** multiple of n and freed by import_close.  `what` says what the bytes should
 ** be: "a caffemodel". */
@@ -238,5 +244,8 @@ nn_status import_hash(import *im);
 */
 nn_status import_describe(import *im, nn_text *text);
 nn_status import_write(import *im, const char *path);
+/* The graph as it is, as a model that can run; to be closed with
+** nn_model_close before import_close. */
+nn_status import_trial(import *im, nn_model **model);
 
 #endif

@@ -20,12 +20,11 @@
 /* Memory ------------------------------------------------------------------- */
 
 #define GRAPH_CHUNK ((size_t)64 << 10)
-#define GRAPH_ALIGN 64
 
 typedef struct import_chunk {
   struct import_chunk *next;
   size_t used, room;
-  char align[GRAPH_ALIGN - sizeof(struct import_chunk *) -
+  char align[IMPORT_ALIGN - sizeof(struct import_chunk *) -
              2 * sizeof(size_t)];
 } import_chunk;
 
@@ -34,6 +33,14 @@ void import_open(import *im, const nn_memory *mem) {
   im->mem = mem;
   im->left = IMPORT_MEMORY_DEFAULT;
   for (int c = 0; c < 3; c++) im->preprocess.scale[c] = 1;
+}
+
+void import_free_chunks(import *im) {
+  for (import_chunk *chunk = im->chunks, *next; chunk; chunk = next) {
+    next = chunk->next;
+    nn_free(im->mem, chunk);
+  }
+  im->chunks = NULL;
 }
 
 nn_status import_no_memory(import *im) {
@@ -71,7 +78,7 @@ void *import_alloc(import *im, size_t count, size_t size) {
     import_no_memory(im);
     return NULL;
   }
-  n = n ? (n + GRAPH_ALIGN - 1) / GRAPH_ALIGN * GRAPH_ALIGN : GRAPH_ALIGN;
+  n = n ? (n + IMPORT_ALIGN - 1) / IMPORT_ALIGN * IMPORT_ALIGN : IMPORT_ALIGN;
   import_chunk *chunk = graph_chunk(im, n);
   if (!chunk) {
     import_no_memory(im);
