@@ -102,6 +102,35 @@ static void hash_rotation(hash_problem *h) {
 
 /* Iterative quantisation --------------------------------------------------- */
 
+static void hash_swap(float *a, float *b, int n) {
+  for (int i = 0; i < n; i++) {
+    float kept = a[i];
+    a[i] = b[i];
+    b[i] = kept;
+  }
+}
+
+/* Rows of a, and those of w with them, by falling length: what is noise must
+** not take a direction away from what is not. */
+static void hash_descending(float *a, float *w, int n) {
+  for (int i = 0; i < n; i++) {
+    int longest = i;
+    double most = -1;
+    for (int j = i; j < n; j++) {
+      const float *row = a + (size_t)j * (size_t)n;
+      double length = hash_dot(row, row, n);
+      if (length > most) {
+        most = length;
+        longest = j;
+      }
+    }
+    if (longest == i) continue;
+    size_t to = (size_t)i * (size_t)n, from = (size_t)longest * (size_t)n;
+    hash_swap(a + to, a + from, n);
+    hash_swap(w + to, w + from, n);
+  }
+}
+
 /* The orthogonal matrix nearest to a (n x n, which is spent): of its singular
 ** value decomposition a = U S W', U W'.  One-sided Jacobi: W turns the columns
 ** of a until they are orthogonal, and what they are then is U S. */
@@ -133,6 +162,7 @@ static void hash_nearest_rotation(hash_problem *h, float *a, float *w,
       }
     }
   }
+  hash_descending(a, w, n);
   hash_orthonormal(h, a, n, n);   /* U, filled up where S is 0 */
   for (int i = 0; i < n; i++) {
     for (int j = 0; j < n; j++) {
