@@ -194,6 +194,42 @@ static nn_status network_input(nn_model *model, const nn_json *json,
   return nn_quantised_input(model, &fields);
 }
 
+/* Once there are layers: {"another name": "layer", ...}. */
+static nn_status network_aliases(nn_model *model, const nn_json *json,
+                                 nn_error *err) {
+  nn_fields fields;
+  if (!json) return NN_OK;
+  nn_status status = nn_fields_open(&fields, json, "aliases", NULL, err);
+  if (status) return status;
+  if (json->length > NN_ALIAS_MAX) {
+    return nn_field_fail(&fields, "more than %d", NN_ALIAS_MAX);
+  }
+  model->aliases = nn_model_alloc(model, json->length, sizeof(nn_alias));
+  if (!model->aliases) return nn_fail(err, NN_NOMEM, "out of memory");
+  int blobs = model->layer_count + 1, blob;
+  for (const nn_json *m = json->child; m; m = m->next) {
+    for (blob = 0; blob < blobs; blob++) {
+      if (strcmp(model->blobs[blob].name, m->key) == 0) {
+        return nn_field_fail(&fields, "%s is a layer's name",
+                             nn_shown_name(m->key).text);
+      }
+    }
+    for (blob = 0; blob < blobs && m->kind == NN_JSON_STRING; blob++) {
+      if (strcmp(model->blobs[blob].name, m->text) == 0) break;
+    }
+    if (m->kind != NN_JSON_STRING || blob == blobs || !m->key[0]) {
+      return nn_field_fail(&fields, "%s wants the name of a layer",
+                           nn_shown_name(m->key).text);
+    }
+    nn_alias *alias = &model->aliases[model->alias_count];
+    alias->blob = blob;
+    alias->name = nn_model_string(model, m->key);
+    if (!alias->name) return nn_fail(err, NN_NOMEM, "out of memory");
+    model->alias_count++;
+  }
+  return NN_OK;
+}
+
 static nn_status network_build(nn_model *model, const nn_json *root,
                                nn_error *err) {
   const nn_json *layers = nn_json_get(root, "layers");
@@ -211,6 +247,9 @@ static nn_status network_build(nn_model *model, const nn_json *root,
   nn_status status = network_input(model, nn_json_get(root, "input"), err);
   for (const nn_json *m = layers->child; m && !status; m = m->next) {
     status = network_layer(model, m, err);
+  }
+  if (status == NN_OK) {
+    status = network_aliases(model, nn_json_get(root, "aliases"), err);
   }
   return status ? status : nn_heads_read(model, root, err);
 }

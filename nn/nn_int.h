@@ -81,6 +81,9 @@ nn_status nn_json_parse(const nn_memory *mem, const char *what,
 /* The member of an object, NULL if there is none or it is no object. */
 const nn_json *nn_json_get(const nn_json *object, const char *key);
 
+/* Bytes of the UTF-8 sequence at p < end, 0 if it is none. */
+int nn_utf8(const uint8_t *p, const uint8_t *end);
+
 /* A name out of a file as an error may show it: bounded, control bytes as
 ** \xNN.  Use as nn_shown_name(name).text within the call that needs it. */
 typedef struct nn_shown {
@@ -131,6 +134,7 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_LAYER_MAX 1024    /* layers of a network */
 #define NN_TENSOR_MAX 8192   /* tensors of a file */
 #define NN_HEAD_MAX 64       /* heads of a file */
+#define NN_ALIAS_MAX 2048    /* further names of blobs */
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
@@ -154,6 +158,11 @@ typedef struct nn_preprocess {
   float mean[3], scale[3];
 } nn_preprocess;
 
+typedef struct nn_alias {
+  const char *name;
+  int blob;
+} nn_alias;
+
 struct nn_model {
   nn_memory mem;
   struct nn_chunk *blocks;    /* all that it owns, freed together */
@@ -166,6 +175,8 @@ struct nn_model {
   nn_layer *layers;
   int layer_count;
   nn_blob *blobs;
+  struct nn_alias *aliases;   /* further names of blobs */
+  int alias_count;
   nn_preprocess preprocess;
   nn_head *heads;
   int head_count;
