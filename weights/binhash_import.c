@@ -2,6 +2,7 @@
 ** binhash-import: somebody's network as a model file.
 **
 **   binhash-import caffe DEPLOY.prototxt WEIGHTS.caffemodel -o MODEL [options]
+**   binhash-import onnx NET.onnx -o MODEL [options]
 **   binhash-import --list
 **
 ** What binhash_load() reads, and so img_hash(image, 'mine'), comes out of here.
@@ -30,7 +31,8 @@ typedef struct tool_format {
 
 static const tool_format tool_formats[] = {
     {"caffe", "DEPLOY.prototxt WEIGHTS.caffemodel", 2, import_caffe,
-     import_caffe_supported}};
+     import_caffe_supported},
+    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported}};
 
 enum { TOOL_FORMATS = sizeof(tool_formats) / sizeof(*tool_formats) };
 
