@@ -56,6 +56,7 @@ typedef struct onnx {
   import *im;
   OnnxGraph *graph;
   int64_t opset, batch;
+  size_t folded;                  /* elements that folding may still make */
   onnx_value **names;             /* by their hash */
   size_t name_mask;
   OnnxNode *node;                 /* the one that is being read */
@@ -63,6 +64,9 @@ typedef struct onnx {
   int inputs, outputs;
   onnx_value *in[ONNX_INPUTS], *out[ONNX_INPUTS];   /* NULL: left out */
 } onnx;
+
+/* onnx.c: import_onnx on bytes that are there. */
+nn_status onnx_import(import *im, const uint8_t *bytes, size_t n);
 
 /* onnx_value.c: names, attributes, views ----------------------------------- */
 

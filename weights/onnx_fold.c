@@ -7,16 +7,14 @@
 ** on the image, whose shape is fixed but for the batch, so all of it is done
 ** here and leaves no layer.
 **
-** Numbers are floats or 64-bit integers (truth values among them).  A result
-** may have some millions of elements, or as many as what it is made of: a file
-** cannot ask for more memory than it has itself.
+** Numbers are floats or 64-bit integers (truth values among them).  What all
+** results have together is bounded by the size of the file and some millions,
+** so that a few bytes cannot ask for the memory of a machine.
 */
 #include <math.h>
 #include <string.h>
 
 #include "onnx.h"
-
-#define FOLD_MAX ((size_t)1 << 22)   /* elements of a result out of nothing */
 
 /* One constant, of the shape that was given, as output 0. */
 nn_status onnx_fold_give(onnx *o, const onnx_tensor *t) {
@@ -29,24 +27,20 @@ nn_status onnx_fold_give(onnx *o, const onnx_tensor *t) {
   return NN_OK;
 }
 
-/* A result like t, floats or ints, of another shape. */
-nn_status onnx_fold_new(onnx *o, int is_float, int rank,
-                          const int64_t *dims, float **floats, int64_t **ints,
-                          onnx_tensor **out) {
-  size_t most = FOLD_MAX, count = 1;
-  for (int i = 0; i < o->inputs; i++) {
-    if (o->in[i] && o->in[i]->constant) most += o->in[i]->constant->count;
-  }
+nn_status onnx_fold_new(onnx *o, int is_float, int rank, const int64_t *dims,
+                        float **floats, int64_t **ints, onnx_tensor **out) {
+  size_t count = 1;
   for (int i = 0; i < rank; i++) {
     if (dims[i] < 0) return onnx_fail(o, "a side of %lld", (long long)dims[i]);
     count = nn_mul(count, (size_t)dims[i]);
   }
   *floats = NULL;
   *ints = NULL;
-  if (count > most) {
+  if (count > o->folded) {
     return onnx_fail(o, "a constant of %s is too large",
                      import_shape_text(o->im, rank, dims));
   }
+  o->folded -= count;
   return onnx_new_tensor(o, rank, dims, is_float ? floats : NULL,
                          is_float ? NULL : ints, out);
 }
@@ -171,7 +165,7 @@ static nn_status fold_range(onnx *o) {
     from[i] = t[i]->floats ? (double)t[i]->floats[0] : (double)t[i]->ints[0];
   }
   double n = ceil((from[1] - from[0]) / from[2]);
-  if (!(n <= (double)FOLD_MAX)) return onnx_fail(o, "too many numbers");
+  if (!(n <= (double)o->folded)) return onnx_fail(o, "too many numbers");
   int64_t count = n > 0 ? (int64_t)n : 0;
   nn_status status = onnx_fold_new(o, t[0]->floats != NULL, 1, &count, &floats,
                               &ints, &out);
