@@ -20,8 +20,8 @@
 
 #include "caffe.h"
 
-/* Memory that reading n bytes may take: twice what unpacking may (import_file.c),
-** and room for blobs that are turned or widened. */
+/* Memory that reading n bytes may take: twice what unpacking may
+** (import_file.c), and room for blobs that are turned or widened. */
 #define CAFFE_MEMORY(n) (6 * (n) + ((size_t)256 << 20))
 
 /* Blobs -------------------------------------------------------------------- */
