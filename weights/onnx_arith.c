@@ -126,7 +126,8 @@ typedef struct arith_constant {
   const float *values;
 } arith_constant;
 
-static nn_status arith_values(onnx *o, const onnx_tensor *t, const float **to) {
+static nn_status arith_values(onnx *o, const onnx_tensor *t,
+                              const float **to) {
   *to = t->floats;
   if (t->floats) return NN_OK;
   float *copy = import_alloc(o->im, t->count, sizeof(*copy));

@@ -184,7 +184,7 @@ static size_t fuzz_numbers(const char *text, int64_t *out) {
 static void fuzz_tensor(fuzz_file *f, char *name, const char *dims,
                         const char *ints) {
   FUZZ_NEW(t, OnnxTensor, onnx_tensor__init);
-  int64_t d[16], count = 1;
+  int64_t d[16] = {0}, count = 1;
   t->name = name;
   t->n_dims = fuzz_numbers(dims, d);
   t->dims = fuzz_new(sizeof(d));
