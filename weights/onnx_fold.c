@@ -408,7 +408,8 @@ static nn_status fold_gather(onnx *o) {
   for (int i = 0; i < axis; i++) dims[rank++] = t->dims[i];
   for (int i = 0; i < places->rank; i++) dims[rank++] = places->dims[i];
   for (int i = (int)axis + 1; i < t->rank; i++) dims[rank++] = t->dims[i];
-  status = onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
+  status =
+      onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
   if (status) return status;
   size_t inner = 1, at = 0, side = (size_t)t->dims[axis];
   for (int i = (int)axis + 1; i < t->rank; i++) inner *= (size_t)t->dims[i];

@@ -15,7 +15,8 @@ skip() {
   exit 0
 }
 
-# onnx FOLDER SIZE CASES NETWORKS...: operators and networks, SIZE x SIZE.
+# onnx FOLDER SIZE CASES NETWORKS...: CASES of each operator, and networks that
+# see SIZE x SIZE pixels.
 onnx() {
   work=$1 size=$2 cases=$3
   shift 3
@@ -31,11 +32,13 @@ onnx() {
     echo "ok - import onnx networks # SKIP $python has no module torch"
     return
   fi
-  for n in "$@"; do
-    $python tests/import/onnx_nets.py "$work" "$size" "$n" >"$work/log" 2>&1 ||
+  for n in "$@"; do   # a network, or some with spaces between
+    rm -f "$work"/*.onnx
+    # shellcheck disable=SC2086
+    $python tests/import/onnx_nets.py "$work" "$size" $n >"$work/log" 2>&1 ||
       echo "not ok - import onnx $n: $(tail -1 "$work/log")"
     $venv tests/import/onnx_compare.py build/binhash-import build/binhash-run \
-      "$work" "$work/$n".*.onnx
+      "$work" "$work"/*.*.onnx
     rm -f "$work"/*.onnx "$work"/*.safetensors
   done
 }
@@ -57,4 +60,4 @@ for test in caffe_import onnx_import; do
     ASAN_OPTIONS=allocator_may_return_null=1 $python tests/import/$test.py \
       build/asan/binhash-import build/binhash-run $work/asan
 done
-onnx $work/onnx 64 5 hash mobilenet_v3 shufflenet
+onnx $work/onnx 64 5 "hash mobilenet_v3 shufflenet"
