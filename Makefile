@@ -65,7 +65,7 @@ all: loadable $(B)/binhash-run import
 
 help:
 	@echo 'make              build/binhash.so, binhash-run and binhash-import'
-	@echo 'make import       build/binhash-import alone: Caffe networks'
+	@echo 'make import       build/binhash-import alone: Caffe and ONNX networks'
 	@echo 'make demo         install what is missing, build, search photographs'
 	@echo '                  (PICTURES=FOLDER for your own)'
 	@echo 'make test         install what is missing, run every test'
@@ -78,6 +78,7 @@ help:
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
 	@echo 'make bench-peers  install the peers of the index: sqlite-vec, FAISS'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
+	@echo 'make import-peers  install onnxruntime, compare every ONNX network'
 	@echo 'make soak         the index under trial for hours'
 	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
 	@echo 'make clean        remove build/'

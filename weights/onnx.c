@@ -8,10 +8,10 @@
 ** it: nodes, which are operators of versioned sets, read and write arrays by
 ** name, and stand in the order in which they can run.  Reading it is one walk.
 ** A node all of whose inputs are constants is computed (onnx_fold.c), since
-** exporters write the sides of a reshape as a little program; one that reads the
-** image becomes a layer or two (onnx_layers.c, onnx_moves.c, onnx_arith.c), or
-** none where it changes a shape alone.  onnx.h says how arrays of any rank and
-** blobs of three sides go together.
+** exporters write the sides of a reshape as a little program; one that reads
+** the image becomes a layer or two (onnx_layers.c, onnx_moves.c, onnx_arith.c),
+** or none where it changes a shape alone.  onnx.h says how arrays of any rank
+** and blobs of three sides go together.
 **
 ** Nodes on which no output depends are not looked at.  What is not supported is
 ** an error that names the node, never a guess.
@@ -105,7 +105,7 @@ static int read_is_default(const char *domain) {
 
 /* Operators of quantised networks. */
 static int read_is_quantised(const char *name) {
-  return strncmp(name, "QLinear", 7) == 0 || strstr(name, "Quantize") ||
+  return strncmp(name, "QLinear", 7) == 0 || strstr(name, "uantize") ||
          strstr(name, "Integer");
 }
 

@@ -2,12 +2,12 @@
 ** Nodes that read constants alone, computed on the spot.
 **
 ** Exporters write x.view(x.size(0), -1) as a shape, from which a side is
-** gathered, put into an array again, joined with another and given to a reshape;
-** weights come out of constants by casts and transpositions.  None of it depends
-** on the image, whose shape is fixed but for the batch, so all of it is done
-** here and leaves no layer.
+** gathered, put into an array again, joined with another and given to a
+** reshape; weights come out of constants by casts and transpositions.  None of
+** it depends on the image, whose shape is fixed but for the batch, so all of it
+** is done here and leaves no layer.
 **
-** Numbers are floats or 64-bit integers (truth values among them).  What all
+** Numbers are floats or 64-bit integers (truth values among them). What all
 ** results have together is bounded by the size of the file and some millions,
 ** so that a few bytes cannot ask for the memory of a machine.
 */
@@ -326,7 +326,8 @@ static nn_status fold_slice(onnx *o) {
   memcpy(dims, t->dims, sizeof(dims));
   unsigned seen = 0;
   for (int i = 0; i < n; i++) {
-    int64_t axis = named >= 0 ? axes[i] : i, step = stepped >= 0 ? steps[i] : 1;
+    int64_t axis = named >= 0 ? axes[i] : i;
+    int64_t step = stepped >= 0 ? steps[i] : 1;
     status = onnx_axis(o, &axis, t->rank);
     if (status) return status;
     if (!step || step < -(1 << 28) || step > 1 << 28 || seen >> axis & 1) {
@@ -407,7 +408,8 @@ static nn_status fold_gather(onnx *o) {
   for (int i = 0; i < axis; i++) dims[rank++] = t->dims[i];
   for (int i = 0; i < places->rank; i++) dims[rank++] = places->dims[i];
   for (int i = (int)axis + 1; i < t->rank; i++) dims[rank++] = t->dims[i];
-  status = onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
+  status =
+      onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
   if (status) return status;
   size_t inner = 1, at = 0, side = (size_t)t->dims[axis];
   for (int i = (int)axis + 1; i < t->rank; i++) inner *= (size_t)t->dims[i];

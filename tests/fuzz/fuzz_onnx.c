@@ -5,8 +5,8 @@
 ** memory than a bound.
 **
 ** libFuzzer's input is the file.  With FUZZ_MAIN the program mutates seeds of
-** its own, the same ones each time, lets every allocation of reading a seed fail
-** once, and prints TAP; given files, it runs those.
+** its own, the same ones each time, lets every allocation of reading a seed
+** fail once, and prints TAP; given files, it runs those.
 */
 #include <stdint.h>
 #include <stdio.h>
@@ -184,7 +184,7 @@ static size_t fuzz_numbers(const char *text, int64_t *out) {
 static void fuzz_tensor(fuzz_file *f, char *name, const char *dims,
                         const char *ints) {
   FUZZ_NEW(t, OnnxTensor, onnx_tensor__init);
-  int64_t d[16], count = 1;
+  int64_t d[16] = {0}, count = 1;
   t->name = name;
   t->n_dims = fuzz_numbers(dims, d);
   t->dims = fuzz_new(sizeof(d));
@@ -210,7 +210,8 @@ static void fuzz_tensor(fuzz_file *f, char *name, const char *dims,
 
 /* Names in one string with spaces between. */
 static size_t fuzz_names(const char *text, char ***out) {
-  char *copy = fuzz_new(strlen(text) + 1), **names = fuzz_new(8 * sizeof(*names));
+  char *copy = fuzz_new(strlen(text) + 1);
+  char **names = fuzz_new(8 * sizeof(*names));
   size_t n = 0;
   strcpy(copy, text);
   for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
