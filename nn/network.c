@@ -240,8 +240,8 @@ static nn_status network_bottoms(nn_model *model, const nn_fields *fields,
   return NN_OK;
 }
 
-static nn_status network_layer(nn_model *model, const nn_json *json,
-                               nn_error *err) {
+nn_status nn_network_layer(nn_model *model, const nn_json *json,
+                           nn_error *err) {
   nn_layer *layer = &model->layers[model->layer_count];
   nn_blob *top = &model->blobs[model->layer_count + 1];
   const struct network_type *type;
@@ -313,6 +313,17 @@ static nn_status network_input(nn_model *model, const nn_json *json,
   return nn_quantised_input(model, &fields);
 }
 
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err) {
+  model->mirror = -1;
+  model->layers = nn_model_alloc(model, layers, sizeof(nn_layer));
+  model->blobs = nn_model_alloc(model, layers + 1, sizeof(nn_blob));
+  if (!model->layers || !model->blobs) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  return network_input(model, input, err);
+}
+
 static nn_status network_build(nn_model *model, const nn_json *root,
                                nn_error *err) {
   const nn_json *layers = nn_json_get(root, "layers");
@@ -321,15 +332,10 @@ static nn_status network_build(nn_model *model, const nn_json *root,
     return nn_fail(err, NN_MODEL, "a network has 1 to %d layers",
                    NN_LAYER_MAX);
   }
-  model->mirror = -1;
-  model->layers = nn_model_alloc(model, layers->length, sizeof(nn_layer));
-  model->blobs = nn_model_alloc(model, layers->length + 1, sizeof(nn_blob));
-  if (!model->layers || !model->blobs) {
-    return nn_fail(err, NN_NOMEM, "out of memory");
-  }
-  nn_status status = network_input(model, nn_json_get(root, "input"), err);
+  nn_status status = nn_network_start(model, nn_json_get(root, "input"),
+                                      layers->length, err);
   for (const nn_json *m = layers->child; m && !status; m = m->next) {
-    status = network_layer(model, m, err);
+    status = nn_network_layer(model, m, err);
   }
   return status ? status : nn_heads_read(model, root, err);
 }

@@ -276,6 +276,12 @@ nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
 /* network.c: the description, from the header's text, into layers and blobs. */
 nn_status nn_network_read(nn_model *model, const char *text, size_t n,
                           nn_error *err);
+/* The same a piece at a time, for who writes a network and runs each layer as
+** soon as it is there: the input, with room for so many layers, then each. */
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err);
+nn_status nn_network_layer(nn_model *model, const nn_json *layer,
+                           nn_error *err);
 /* heads.c: preprocessing and heads, once there are layers. */
 nn_status nn_heads_read(nn_model *model, const nn_json *network,
                         nn_error *err);
