@@ -80,6 +80,9 @@ nn_status nn_json_parse(const nn_memory *mem, const char *what,
 /* The member of an object, NULL if there is none or it is no object. */
 const nn_json *nn_json_get(const nn_json *object, const char *key);
 
+/* Bytes of the UTF-8 sequence at p < end, 0 if it is none. */
+int nn_utf8(const uint8_t *p, const uint8_t *end);
+
 /* A name out of a file as an error may show it: bounded, control bytes as
 ** \xNN.  Use as nn_shown_name(name).text within the call that needs it. */
 typedef struct nn_shown {
