@@ -336,7 +336,7 @@ void nn_int_fast(const nn_int_step *s) {
     case NN_RELU: bytes_relu(s); break;
     case NN_FLATTEN: bytes_flatten(s); break;
     case NN_MIRROR_MEAN: bytes_mirror_mean(s); break;
-    case NN_BATCH_NORM: break;   /* refused in integer networks */
+    default: break;   /* refused in integer networks */
   }
 }
 

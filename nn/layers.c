@@ -1,5 +1,7 @@
 /*
-** The fast form of every layer, in float32.
+** The fast form of every layer, in float32: multiplications, pooling and
+** normalisation here, depthwise convolutions in depthwise.c, what is done
+** element by element in pointwise.c, what moves elements in arrange.c.
 **
 ** What img_hash() spends its time in.  A convolution is unrolled into columns
 ** (im2col) and multiplied by OpenBLAS, per image and group, a strip of output
@@ -58,9 +60,10 @@ static int layers_strip(const nn_layer *l, const nn_blob *in,
 }
 
 size_t nn_layer_scratch(const nn_layer *l, const nn_blob *blobs) {
+  if (l->type != NN_POOLING && l->type != NN_CONVOLUTION) return 0;
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   if (l->type == NN_POOLING) return (size_t)in->w;
-  if (l->type != NN_CONVOLUTION || layers_pointwise(l)) return 0;
+  if (layers_pointwise(l) || nn_depthwise(l, blobs)) return 0;
   return nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
                 (size_t)layers_strip(l, in, top));
 }
@@ -229,6 +232,40 @@ static void layers_fold_rows(const float *rows, int count, int width,
   }
 }
 
+/* Taps that lie apart, each looked at by itself. */
+static float layers_pool_taps(const nn_layer *l, const nn_blob *in,
+                              const float *plane, int y, int x) {
+  int64_t y0 = (int64_t)y * l->stride[0] - l->pad[0];
+  int64_t x0 = (int64_t)x * l->stride[1] - l->pad[1];
+  float most = -FLT_MAX, sum = 0;
+  int inside = 0, padded = 0;
+  for (int ky = 0; ky < l->kernel[0]; ky++) {
+    int64_t iy = y0 + (int64_t)ky * l->dilation[0];
+    if (iy >= (int64_t)in->h + l->pad[2]) break;
+    for (int kx = 0; kx < l->kernel[1]; kx++) {
+      int64_t ix = x0 + (int64_t)kx * l->dilation[1];
+      if (ix >= (int64_t)in->w + l->pad[3]) break;
+      padded++;
+      if (iy < 0 || iy >= in->h || ix < 0 || ix >= in->w) continue;
+      float v = plane[iy * in->w + ix];
+      most = v > most ? v : most;
+      sum += v;
+      inside++;
+    }
+  }
+  return l->average ? sum / (float)(l->include_pad ? padded : inside) : most;
+}
+
+static void layers_pool_dilated(const nn_layer *l, const nn_blob *in,
+                                const nn_blob *top, const float *plane,
+                                float *to) {
+  for (int y = 0; y < top->h; y++) {
+    for (int x = 0; x < top->w; x++) {
+      *to++ = layers_pool_taps(l, in, plane, y, x);
+    }
+  }
+}
+
 static void layers_pool_plane(const nn_layer *l, const nn_blob *in,
                               const nn_blob *top, const float *plane,
                               float *row, float *to) {
@@ -259,9 +296,11 @@ static void layers_pooling(const nn_step *s) {
   size_t from = (size_t)in->h * (size_t)in->w;
   size_t to = (size_t)top->h * (size_t)top->w;
   size_t planes = (size_t)s->n * (size_t)in->c;
+  int apart = l->dilation[0] > 1 || l->dilation[1] > 1;
   for (size_t i = 0; i < planes; i++) {
-    layers_pool_plane(l, in, top, s->in[0] + i * from, s->scratch,
-                      s->out + i * to);
+    const float *plane = s->in[0] + i * from;
+    if (apart) layers_pool_dilated(l, in, top, plane, s->out + i * to);
+    else layers_pool_plane(l, in, top, plane, s->scratch, s->out + i * to);
   }
 }
 
@@ -344,78 +383,65 @@ static void layers_batch_norm(const nn_step *s) {
   }
 }
 
-/* Over the channels of each position; the maximum goes first, so that no exp
-** overflows. */
+/* Over one axis of each position; the maximum goes first, so that no exp
+** overflows.  Elements of the axis lie `stride` apart. */
+static void layers_softmax_at(const float *x, int n, size_t stride,
+                              float *to) {
+  float top = x[0], sum = 0;
+  for (int c = 1; c < n; c++) {
+    if (x[(size_t)c * stride] > top) top = x[(size_t)c * stride];
+  }
+  for (int c = 0; c < n; c++) {
+    sum += to[(size_t)c * stride] = expf(x[(size_t)c * stride] - top);
+  }
+  for (int c = 0; c < n; c++) to[(size_t)c * stride] /= sum;
+}
+
 static void layers_softmax(const nn_step *s) {
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
-  size_t plane = (size_t)in->h * (size_t)in->w;
-  for (int i = 0; i < s->n; i++) {
-    for (size_t p = 0; p < plane; p++) {
-      const float *x = s->in[0] + (size_t)i * in->size + p;
-      float *to = s->out + (size_t)i * in->size + p;
-      float top = x[0], sum = 0;
-      for (int c = 1; c < in->c; c++) {
-        if (x[(size_t)c * plane] > top) top = x[(size_t)c * plane];
-      }
-      for (int c = 0; c < in->c; c++) {
-        sum += to[(size_t)c * plane] = expf(x[(size_t)c * plane] - top);
-      }
-      for (int c = 0; c < in->c; c++) to[(size_t)c * plane] /= sum;
+  int axis = s->layer->axis;
+  int n = axis == 1 ? in->c : axis == 2 ? in->h : in->w;
+  size_t stride = axis == 3   ? 1
+                  : axis == 2 ? (size_t)in->w
+                              : (size_t)in->h * (size_t)in->w;
+  size_t piece = (size_t)n * stride, total = (size_t)s->n * in->size;
+  for (size_t at = 0; at < total; at += piece) {
+    for (size_t p = 0; p < stride; p++) {
+      layers_softmax_at(s->in[0] + at + p, n, stride, s->out + at + p);
     }
   }
 }
 
-/* Element by element ------------------------------------------------------ */
-
-static void layers_eltwise(const nn_step *s, size_t n) {
-  const float *a = s->in[0], *b = s->in[1];
-  float *to = s->out;
-  if (s->layer->bottoms == 2) {
-    for (size_t i = 0; i < n; i++) to[i] = a[i] + b[i];
-    return;
-  }
-  /* every bottom of an element is read before it is written: one of them may
-  ** lie where the sum goes */
-  for (size_t i = 0; i < n; i++) {
-    float sum = a[i] + b[i];
-    for (int j = 2; j < s->layer->bottoms; j++) sum += s->in[j][i];
-    to[i] = sum;
-  }
-}
-
-static void layers_concat(const nn_step *s) {
-  float *to = s->out;
-  for (int i = 0; i < s->n; i++) {
-    for (int j = 0; j < s->layer->bottoms; j++) {
-      size_t size = s->blobs[s->layer->bottom[j]].size;
-      memcpy(to, s->in[j] + (size_t)i * size, size * sizeof(*to));
-      to += size;
-    }
-  }
-}
+/* All types --------------------------------------------------------------- */
 
 void nn_layer_fast(const nn_step *s) {
-  size_t n = (size_t)s->n * s->blobs[s->layer->top].size;
-  const float *x = s->in[0];
-  float *to = s->out;
   switch (s->layer->type) {
-    case NN_CONVOLUTION: layers_convolution(s); break;
+    case NN_CONVOLUTION:
+      if (nn_depthwise(s->layer, s->blobs)) nn_depthwise_run(s);
+      else layers_convolution(s);
+      break;
     case NN_INNER_PRODUCT: layers_inner_product(s); break;
     case NN_POOLING: layers_pooling(s); break;
     case NN_LRN: layers_lrn(s); break;
     case NN_BATCH_NORM: layers_batch_norm(s); break;
     case NN_SOFTMAX: layers_softmax(s); break;
-    case NN_ELTWISE: layers_eltwise(s, n); break;
-    case NN_CONCAT: layers_concat(s); break;
     case NN_RELU:
-      for (size_t i = 0; i < n; i++) to[i] = layers_positive(x[i]);
-      break;
     case NN_SIGMOID:
-      for (size_t i = 0; i < n; i++) to[i] = 1 / (1 + expf(-x[i]));
-      break;
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
+    case NN_ELTWISE: nn_pointwise_run(s); break;
+    case NN_CONCAT:
     case NN_FLATTEN:
+    case NN_CONSTANT:
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE:
     case NN_MIRROR_MEAN:   /* in integer networks alone */
-      if (to != x) memcpy(to, x, n * sizeof(*to));
+      nn_arrange_run(s);
       break;
   }
 }

@@ -133,7 +133,8 @@ static nn_status plan_absorb(nn_model *model, nn_error *err) {
       layer->norm = (int)(next - model->layers);
       top = next->top;
     }
-    if ((next = plan_only_reader(model, top, NN_RELU)) != NULL) {
+    next = plan_only_reader(model, top, NN_RELU);
+    if (next && next->slope == 0) {
       next->absorbed = 1;
       layer->relu = (int)(next - model->layers);
     }
@@ -147,6 +148,7 @@ static nn_status plan_absorb(nn_model *model, nn_error *err) {
 ** caller's and never written. */
 static int plan_in_place(const nn_model *model, int i) {
   const nn_layer *layer = &model->layers[i];
+  if (!layer->bottoms) return -1;
   const nn_blob *in = &model->blobs[layer->bottom[0]];
   switch (layer->type) {
     case NN_SIGMOID:
@@ -159,13 +161,21 @@ static int plan_in_place(const nn_model *model, int i) {
     case NN_SOFTMAX:
     case NN_BATCH_NORM:
     case NN_ELTWISE:
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
+    case NN_RESHAPE:
       break;
     default:
       return -1;
   }
   for (int j = 0; j < layer->bottoms; j++) {
-    int bottom = layer->bottom[j];
-    if (bottom > 0 && model->blobs[bottom].last_reader == i) return j;
+    const nn_blob *bottom = &model->blobs[layer->bottom[j]];
+    if (layer->bottom[j] > 0 && bottom->last_reader == i &&
+        bottom->size == model->blobs[layer->top].size) {
+      return j;   /* not one that is broadcast */
+    }
   }
   return -1;
 }

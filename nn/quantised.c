@@ -60,7 +60,7 @@ const char *const *nn_quantised_keys(nn_type type) {
     case NN_RELU:
     case NN_FLATTEN:
     case NN_MIRROR_MEAN: return none;
-    case NN_BATCH_NORM: break;
+    default: break;
   }
   return NULL;
 }
@@ -419,11 +419,7 @@ static nn_status quantised_members(nn_model *model, nn_layer *layer,
     case NN_SIGMOID: return quantised_sigmoid(model, layer, fields);
     case NN_LRN: return quantised_lrn(model, layer, fields);
     case NN_SOFTMAX: return quantised_softmax(model, layer, fields);
-    case NN_POOLING:
-    case NN_RELU:
-    case NN_FLATTEN:
-    case NN_MIRROR_MEAN:
-    case NN_BATCH_NORM: break;
+    default: break;
   }
   return quantised_same(model, layer, fields);
 }

@@ -105,9 +105,9 @@ static void test_layers_refused(void **state) {
        "\"mean\":\"b\",\"variance\":\"b\"",
        "mean has shape [4], expected [3]"},
       {"\"name\":\"x\",\"type\":\"Eltwise\",\"bottom\":[\"data\",\"data\"],"
-       "\"operation\":\"PROD\"", "operation is SUM"},
+       "\"operation\":\"MEAN\"", "operation is SUM, PROD, SUB, DIV or MAX"},
       {"\"name\":\"x\",\"type\":\"Concat\",\"bottom\":[\"data\"],"
-       "\"axis\":2", "axis wants"},
+       "\"axis\":4", "axis wants"},
       {"\"name\":\"x\\u0007y\",\"type\":\"Q\\n\",\"bottom\":[\"data\"]",
        "layer x\\x07y: unknown type Q\\x0a"}};
   (void)state;
