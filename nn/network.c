@@ -51,7 +51,8 @@ static const struct network_type {
     {"ShuffleChannel", NN_SHUFFLE_CHANNEL, 1, 1, {"group"}},
     {"Slice", NN_SLICE, 1, 1, {"axis", "begin", "end"}},
     {"Reshape", NN_RESHAPE, 1, 1, {"dims"}},
-    {"Permute", NN_PERMUTE, 1, 1, {"order"}}};
+    {"Permute", NN_PERMUTE, 1, 1, {"order"}},
+    {"Lookup", NN_LOOKUP, 1, 1, {NULL}}};
 
 /* Members ----------------------------------------------------------------- */
 
@@ -65,8 +66,9 @@ static nn_status network_known(const nn_model *model, const nn_fields *fields,
       return nn_field_fail(fields, "%s has no form in integer networks",
                            type->name);
     }
-  } else if (type->type == NN_MIRROR_MEAN) {
-    return nn_field_fail(fields, "MirrorMean is for integer networks alone");
+  } else if (type->type == NN_MIRROR_MEAN || type->type == NN_LOOKUP) {
+    return nn_field_fail(fields, "%s is for integer networks alone",
+                         type->name);
   }
   for (int i = 0; i < NETWORK_KEYS && own[i]; i++) keys[3 + i] = own[i];
   return nn_field_known(fields, keys);

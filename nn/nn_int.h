@@ -326,6 +326,12 @@ void nn_int_fast(const nn_int_step *step);
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
+/* mix.c: layers that read several blobs; gather.c: those that move bytes. */
+void nn_mix_run(const nn_int_step *step);
+nn_status nn_mix_ready(nn_model *model, nn_layer *layer, nn_error *err);
+void nn_gather_run(const nn_int_step *step);
+nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
 /* packed.c: convolutions and inner products through the kernels. */
 void nn_packed_run(const nn_int_step *step);
 size_t nn_packed_scratch(const nn_layer *layer);
