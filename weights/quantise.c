@@ -64,6 +64,20 @@ static void quantise_write_preprocess(const nn_json *preprocess,
   }
 }
 
+/* Other names of layers, but of those that were folded into another. */
+static void quantise_write_aliases(const quantise *q, const nn_json *aliases,
+                                   nn_text *to) {
+  int first = 1;
+  for (const nn_json *m = aliases->child; m; m = m->next) {
+    if (nn_model_blob(q->draft, m->text) < 0) continue;
+    if (!first) nn_text_add(to, ",");
+    first = 0;
+    nn_text_string(to, m->key);
+    nn_text_add(to, ":");
+    nn_text_string(to, m->text);
+  }
+}
+
 /* The description with other layers, and what the pixels are now. */
 static void quantise_write_network(const quantise *q, nn_text *to) {
   nn_text_add(to, "{");
@@ -82,6 +96,10 @@ static void quantise_write_network(const quantise *q, nn_text *to) {
     } else if (strcmp(m->key, "preprocess") == 0) {
       nn_text_add(to, "{");
       quantise_write_preprocess(m, to);
+      nn_text_add(to, "}");
+    } else if (strcmp(m->key, "aliases") == 0) {
+      nn_text_add(to, "{");
+      quantise_write_aliases(q, m, to);
       nn_text_add(to, "}");
     } else {
       quantise_json(to, m);

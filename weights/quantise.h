@@ -64,6 +64,7 @@ nn_status quantise_read(const nn_model *model, quantise_pictures *pictures,
 typedef struct quantise_values {
   double reach;            /* bins cover [-reach, reach) */
   float low, high;
+  double cap;              /* what is above counts as this; or infinity */
   uint64_t *count;
   double *sum;
 } quantise_values;
@@ -79,6 +80,7 @@ typedef struct quantise_node {
   const nn_json *json;         /* of the source; NULL: the node has no source's
                                ** geometry, each channel for itself */
   const nn_layer *source;      /* NULL: the input */
+  const nn_layer *gate;        /* a table: what x is multiplied with, or NULL */
   struct quantise_node *bottom[NN_BOTTOM_MAX];
   int bottoms;
   int blob;                    /* what the source writes */
@@ -89,7 +91,8 @@ typedef struct quantise_node {
   const double *bias;          /* [c] */
   size_t row;
   int sums;                    /* writes sums */
-  int positive;                /* nobody would miss its negative values */
+  int positive;                /* nobody would miss its negative values, */
+  double cap;                  /* nor what is above, unless 0 */
   int made;                    /* the integer network's blob */
   int last;                    /* the position of its last reader */
   uint8_t *bytes;              /* of the calibration batch, while wanted */
@@ -123,8 +126,16 @@ nn_status quantise_plain(quantise *q);
 void *quantise_alloc(quantise *q, size_t count, size_t size);
 int quantise_readers(const quantise *q, const quantise_node *node,
                      quantise_node **readers, int most);
-/* Whether a layer is a function of one number, which a table can be. */
-int quantise_is_table(nn_type type);
+/* Whether a node is a function of one number, which a table is. */
+static inline int quantise_is_table(nn_type type) {
+  return type == NN_SIGMOID || type == NN_LOOKUP;
+}
+
+/* quantise_signs.c: activations that are folded or become tables, before sums
+** are told from bytes; then which nodes have no negative values. */
+nn_status quantise_activations(quantise *q);
+void quantise_signs(quantise *q);
+int quantise_is_named(const quantise *q, const quantise_node *node);
 
 /* quantise_ranges.c */
 nn_status quantise_measure(quantise *q);
@@ -162,8 +173,8 @@ nn_status quantise_input(quantise *q);
 nn_status quantise_tensor(quantise *q, const quantise_node *node,
                           const char *member, nn_dtype dtype, int rank,
                           const int64_t *shape, const void *bytes);
-/* Members scale and zero_point of a node's own bytes. */
-double quantise_scale(quantise *q, const quantise_node *node);
+/* Members scale and zero_point of a node's own bytes; zero may be NULL. */
+double quantise_scale(quantise *q, const quantise_node *node, int *zero);
 
 /* quantise_report.c: of the file that became of it. */
 nn_status quantise_report(quantise *q, const uint8_t *bytes, size_t n);

@@ -70,7 +70,7 @@ void quantise_copy(quantise *q, const quantise_node *node,
   }
 }
 
-double quantise_scale(quantise *q, const quantise_node *node) {
+double quantise_scale(quantise *q, const quantise_node *node, int *zero_at) {
   double low, high;
   int zero;
   quantise_best_range(node->values, node->positive, &low, &high);
@@ -79,6 +79,7 @@ double quantise_scale(quantise *q, const quantise_node *node) {
   nn_text_add(&q->text, ",\"scale\":");
   nn_text_double(&q->text, scale);
   if (zero) nn_text_add(&q->text, ",\"zero_point\":%d", zero);
+  if (zero_at) *zero_at = zero;
   return scale;
 }
 

@@ -234,7 +234,7 @@ static nn_status filters_outputs(quantise *q, quantise_node *node,
                                  filters_work *w) {
   const int64_t shape = node->c;
   if (!node->sums) {
-    double scale = quantise_scale(q, node);
+    double scale = quantise_scale(q, node, NULL);
     return quantise_requantise(q, node, w->unit, node->c, scale);
   }
   float *scales = quantise_alloc(q, (size_t)node->c, sizeof(float));

@@ -3,9 +3,9 @@
 **
 ** What nn_model_open read becomes a list of nodes that can be rewritten:
 **
-**   a BatchNorm is folded into the convolution or inner product before it,
-**   unless something else reads that layer or a head names it; then, and behind
-**   other layers, it is a convolution of each channel for itself
+**   a BatchNorm or Scale is folded into the convolution or inner product before
+**   it, unless something else reads that layer or a head names it; then, and
+**   behind other layers, it is a convolution of each channel for itself
 **   so is an AVE pooling over a whole plane, whose mean is finer than its pixels
 **   the mean of the preprocessing becomes the zero point of the input; what
 **   rounding left of it, and the scale, go into the layers that read the input
@@ -26,10 +26,6 @@ void *quantise_alloc(quantise *q, size_t count, size_t size) {
   void *p = nn_model_alloc(q->draft, count, size);
   if (!p) nn_fail(q->err, NN_NOMEM, "out of memory");
   return p;
-}
-
-int quantise_is_table(nn_type type) {
-  return type == NN_SIGMOID;
 }
 
 static nn_status graph_fail(const quantise *q, const quantise_node *node,
@@ -55,7 +51,7 @@ int quantise_readers(const quantise *q, const quantise_node *node,
 }
 
 /* The layer's own blob, or the one before it, is what a head wants. */
-static int graph_is_named(const quantise *q, const quantise_node *node) {
+int quantise_is_named(const quantise *q, const quantise_node *node) {
   for (int i = 0; i < nn_model_head_count(q->model); i++) {
     const nn_head *head = nn_model_head(q->model, i);
     if (head->latent == node->blob || head->features == node->blob ||
@@ -206,7 +202,7 @@ static nn_status graph_layer(quantise *q, int i, const nn_json *json) {
 
 /* Whether the gain and shift of what reads it can go into the node. */
 static int graph_folds(const quantise *q, const quantise_node *node) {
-  return node->filter && !graph_is_named(q, node) &&
+  return node->filter && !quantise_is_named(q, node) &&
          quantise_readers(q, node, NULL, 0) == 1;
 }
 
@@ -239,15 +235,25 @@ static nn_status graph_fold(quantise *q, quantise_node *into,
   return NN_OK;
 }
 
+/* Of a BatchNorm or a Scale. */
+static void graph_gain(const nn_layer *l, int c, double *gain,
+                       double *shift) {
+  if (l->type == NN_SCALE) {
+    *gain = l->weight[l->weights == 1 ? 0 : c];
+    *shift = l->bias ? l->bias[l->biases == 1 ? 0 : c] : 0;
+    return;
+  }
+  *gain = (l->weight ? (double)l->weight[c] : 1) /
+          sqrt((double)l->variance[c] + (double)l->eps);
+  *shift = (l->bias ? (double)l->bias[c] : 0) - l->mean[c] * *gain;
+}
+
 static nn_status graph_norm(quantise *q, quantise_node *node) {
-  const nn_layer *l = node->source;
   double *gain = quantise_alloc(q, (size_t)node->c, sizeof(double));
   double *shift = quantise_alloc(q, (size_t)node->c, sizeof(double));
   if (!gain || !shift) return q->err->status;
   for (int c = 0; c < node->c; c++) {
-    gain[c] = (l->weight ? (double)l->weight[c] : 1) /
-              sqrt((double)l->variance[c] + (double)l->eps);
-    shift[c] = (l->bias ? (double)l->bias[c] : 0) - l->mean[c] * gain[c];
+    graph_gain(node->source, c, &gain[c], &shift[c]);
   }
   if (graph_folds(q, node->bottom[0])) {
     return graph_fold(q, node->bottom[0], node, gain, shift);
@@ -260,7 +266,8 @@ static nn_status graph_mean(quantise *q, quantise_node *node) {
   const nn_layer *l = node->source;
   const quantise_node *in = node->bottom[0];
   if (!l->average || l->kernel[0] != in->h || l->kernel[1] != in->w ||
-      l->pad[0] || l->pad[1] || l->pad[2] || l->pad[3]) {
+      l->dilation[0] > 1 || l->dilation[1] > 1 || l->pad[0] || l->pad[1] ||
+      l->pad[2] || l->pad[3]) {
     return NN_OK;
   }
   double *gain = quantise_alloc(q, (size_t)node->c, sizeof(double));
@@ -274,7 +281,9 @@ static nn_status graph_norms(quantise *q) {
   for (int i = 1; i < q->count && !status; i++) {
     quantise_node *node = q->nodes[i];
     int before = q->count;
-    if (node->type == NN_BATCH_NORM) status = graph_norm(q, node);
+    if (node->type == NN_BATCH_NORM || node->type == NN_SCALE) {
+      status = graph_norm(q, node);
+    }
     if (node->type == NN_POOLING) status = graph_mean(q, node);
     i -= before - q->count;   /* the one that was folded stood before */
   }
@@ -396,40 +405,6 @@ static nn_status graph_sums(quantise *q) {
   return NN_OK;
 }
 
-/* Signs ------------------------------------------------------------------- */
-
-/* Whether nobody would miss the negative values of a layer. */
-static int graph_clamped(const quantise *q, const quantise_node *node) {
-  quantise_node *reader[NN_LAYER_MAX];
-  int n = quantise_readers(q, node, reader, NN_LAYER_MAX);
-  if (!n || graph_is_named(q, node)) return 0;
-  for (int i = 0; i < n; i++) {
-    int keeps = reader[i]->type == NN_FLATTEN ||
-                (reader[i]->type == NN_POOLING &&
-                 !reader[i]->source->average);
-    if (reader[i]->type == NN_RELU) continue;
-    if (!keeps || !graph_clamped(q, reader[i])) return 0;
-  }
-  return 1;
-}
-
-/* The nodes without negative values, or whose negative values are as good as
-** 0. */
-static void graph_signs(quantise *q) {
-  for (int i = 1; i < q->count; i++) {
-    quantise_node *node = q->nodes[i];
-    nn_type type = node->type;
-    int mixes = type == NN_ELTWISE || type == NN_CONCAT || type == NN_LRN;
-    int keeps = mixes || type == NN_POOLING || type == NN_FLATTEN;
-    for (int j = 0; keeps && j < node->bottoms; j++) {
-      keeps = node->bottom[j]->positive;
-    }
-    int own = mixes || (node->filter && !node->sums);
-    node->positive = type == NN_RELU || type == NN_SIGMOID || keeps ||
-                     (own && graph_clamped(q, node));
-  }
-}
-
 /* The whole --------------------------------------------------------------- */
 
 static nn_status graph_open(quantise *q) {
@@ -445,24 +420,30 @@ static nn_status graph_open(quantise *q) {
   return NN_OK;
 }
 
+/* What integers cannot do is refused before anything is measured. */
+static const char *graph_refused(const quantise_node *node) {
+  const nn_layer *l = node->source;
+  switch (node->type) {
+    case NN_MIRROR_MEAN:
+    case NN_LOOKUP: return "its type has no integer form";
+    case NN_SOFTMAX:
+      return l->axis == 1 ? NULL : "a Softmax of rows or columns has no "
+                                   "integer form";
+    case NN_ELTWISE:
+      if (l->operation == NN_DIV) {
+        return "the quotient of two blobs has no integer form";
+      }
+      return l->operation == NN_PROD && l->bottoms > 2
+                 ? "the product of more than two blobs has no integer form"
+                 : NULL;
+    default: return NULL;
+  }
+}
+
 static nn_status graph_check(const quantise *q) {
   for (int i = 1; i < q->count; i++) {
-    const quantise_node *node = q->nodes[i];
-    switch (node->type) {
-      case NN_CONVOLUTION:
-      case NN_INNER_PRODUCT:
-      case NN_POOLING:
-      case NN_LRN:
-      case NN_RELU:
-      case NN_SIGMOID:
-      case NN_SOFTMAX:
-      case NN_BATCH_NORM:
-      case NN_ELTWISE:
-      case NN_CONCAT:
-      case NN_FLATTEN: continue;
-      default: break;
-    }
-    return graph_fail(q, node, "its type has no integer form");
+    const char *why = graph_refused(q->nodes[i]);
+    if (why) return graph_fail(q, q->nodes[i], why);
   }
   return NN_OK;
 }
@@ -471,12 +452,13 @@ nn_status quantise_plain(quantise *q) {
   nn_status status = graph_open(q);
   if (status || (status = graph_check(q)) != NN_OK ||
       (status = graph_norms(q)) != NN_OK ||
+      (status = quantise_activations(q)) != NN_OK ||
       (status = graph_input(q)) != NN_OK ||
       (status = graph_softmax(q)) != NN_OK ||
       (status = graph_sums(q)) != NN_OK) {
     return status;
   }
-  graph_signs(q);
+  quantise_signs(q);
   for (int i = 1; i < q->count; i++) {
     for (int j = 0; j < q->nodes[i]->bottoms; j++) {
       q->nodes[i]->bottom[j]->last = i;

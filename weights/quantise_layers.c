@@ -2,6 +2,9 @@
 ** The layers without weights as integers: joins, tables, and those that write
 ** bytes like what they read.
 **
+** A difference is a sum whose second factor is negative; a product has one
+** multiplier, of the product of the two scales.
+**
 ** A table is the layer's own function, worked out here in float64 for each of
 ** the values that its index can stand for; at inference nobody needs a math
 ** library.
@@ -27,28 +30,76 @@ static nn_status layers_fail(const quantise *q, const quantise_node *node,
 static nn_status layers_same(quantise *q, quantise_node *node,
                              const char *type) {
   static const char *const keys[] = {
-      "pool",       "kernel_size",       "stride",         "pad",
-      "round_mode", "count_include_pad", "global_pooling", NULL};
+      "pool",       "kernel_size",       "stride",         "pad",   "dilation",
+      "round_mode", "count_include_pad", "global_pooling", "group", "axis",
+      "begin",      "end",               "dims",           "order", "mode",
+      NULL};
   quantise_open(q, node, type);
-  if (node->type == NN_POOLING) quantise_copy(q, node, keys);
+  /* a ReLU that was a Clip has nothing of it */
+  if (node->type != NN_RELU) quantise_copy(q, node, keys);
+  if (node->type == NN_PADDING && node->source->value != 0) {
+    const nn_quant *in = layers_quant(q, node->bottom[0]);
+    double x = rint((double)node->source->value / (double)in->scale);
+    nn_text_add(&q->text, ",\"value\":%d",
+                (int)fmin(fmax(x + in->zero[0], 0), in->max));
+  }
   return quantise_close(q, node);
+}
+
+static nn_status layers_constant(quantise *q, quantise_node *node) {
+  const int64_t shape[3] = {node->c, node->h, node->w};
+  size_t n = (size_t)node->c * (size_t)node->h * (size_t)node->w;
+  uint8_t *bytes = quantise_alloc(q, n, 1);
+  int zero;
+  if (!bytes) return q->err->status;
+  quantise_open(q, node, "Constant");
+  double scale = quantise_scale(q, node, &zero);
+  for (size_t i = 0; i < n; i++) {
+    double x = zero + rint((double)node->source->weight[i] / scale);
+    bytes[i] = (uint8_t)fmin(fmax(x, 0), QUANTISE_STEPS);
+  }
+  nn_status status =
+      quantise_tensor(q, node, "weight", NN_U8, 3, shape, bytes);
+  return status ? status : quantise_close(q, node);
 }
 
 /* Joins ------------------------------------------------------------------- */
 
+static nn_status layers_product(quantise *q, quantise_node *node) {
+  int32_t m, shift;
+  quantise_open(q, node, "Eltwise");
+  double scale = quantise_scale(q, node, NULL);
+  double unit = (double)layers_quant(q, node->bottom[0])->scale *
+                (double)layers_quant(q, node->bottom[1])->scale;
+  if (!quantise_fraction(unit / scale, &m, &shift)) {
+    return layers_fail(q, node, "the ratio of its scales is 2^30 or more");
+  }
+  nn_text_add(&q->text, ",\"operation\":\"PROD\",\"multiplier\":%d,"
+              "\"shift\":%d", (int)m, (int)shift);
+  return quantise_close(q, node);
+}
+
 static nn_status layers_join(quantise *q, quantise_node *node,
                              const char *type) {
+  static const char *const keys[] = {"axis", NULL};
+  const nn_layer *l = node->source;
   double ratio[NN_BOTTOM_MAX];
   int most[NN_BOTTOM_MAX], m[NN_BOTTOM_MAX], shift;
+  int eltwise = node->type == NN_ELTWISE;
+  int largest = eltwise && l->operation == NN_MAX;
   quantise_open(q, node, type);
-  double scale = quantise_scale(q, node);
+  if (largest) nn_text_add(&q->text, ",\"operation\":\"MAX\"");
+  else quantise_copy(q, node, keys);
+  double scale = quantise_scale(q, node, NULL);
   for (int j = 0; j < node->bottoms; j++) {
     const nn_quant *in = layers_quant(q, node->bottom[j]);
     ratio[j] = (double)in->scale / scale;
+    if (l->coeff) ratio[j] *= (double)l->coeff[j];
+    if (eltwise && l->operation == NN_SUB && j) ratio[j] = -ratio[j];
     most[j] = in->max;
   }
   if (!quantise_shared_fractions(ratio, most, node->bottoms,
-                                 node->type == NN_ELTWISE, m, &shift)) {
+                                 eltwise && !largest, m, &shift)) {
     return layers_fail(q, node, "the scales of its bottoms are too far apart");
   }
   nn_text_add(&q->text, ",\"multiplier\":[");
@@ -61,9 +112,25 @@ static nn_status layers_join(quantise *q, quantise_node *node,
 
 /* Functions of one number ------------------------------------------------- */
 
+static double layers_clamp(double x, double low, double high) {
+  return fmin(fmax(x, low), high);
+}
+
+static double layers_source(const nn_layer *l, double x) {
+  switch (l->type) {
+    case NN_RELU: return x > 0 ? x : (double)l->slope * x;
+    case NN_CLIP:
+      return layers_clamp(x, (double)l->low, (double)l->high);
+    case NN_HARD_SIGMOID:
+      return layers_clamp((double)l->alpha * x + (double)l->beta, 0, 1);
+    case NN_HARD_SWISH: return x * layers_clamp(x / 6 + 0.5, 0, 1);
+    default: return 1 / (1 + exp(-x));
+  }
+}
+
 static double layers_function(const quantise_node *node, double x) {
-  (void)node;
-  return 1 / (1 + exp(-x));
+  return node->gate ? x * layers_source(node->gate, x)
+                    : layers_source(node->source, x);
 }
 
 /* What the table gives for x, in steps of the scale. */
@@ -73,27 +140,38 @@ static double layers_entry(const quantise_node *node, double x, double scale,
   return fmin(fmax(y, 0), QUANTISE_STEPS);
 }
 
-/* The step of the 256 values that a table is read with, from sums: the one of
-** the least squared error of what comes out. */
+/* The squared error of what comes out of a table that is read in such steps. */
+static double layers_step_error(const quantise_node *node, double step,
+                                double scale, int zero) {
+  const quantise_values *v = node->bottom[0]->values;
+  double entry[256], error = 0;
+  for (int i = 0; i < 256; i++) {
+    entry[i] =
+        (layers_entry(node, (i - 128) * step, scale, zero) - zero) * scale;
+  }
+  for (int i = 0; i < QUANTISE_BINS; i++) {
+    if (!v->count[i]) continue;
+    double centre = v->sum[i] / (double)v->count[i];
+    double at = fmin(fmax(rint(centre / step), -128), 127);
+    double off = entry[(int)at + 128] - layers_function(node, centre);
+    error += (double)v->count[i] * off * off;
+  }
+  return error;
+}
+
+/* The step of the 256 values that a table is read with, from sums: of those
+** that a Sigmoid can want, or of shares of the range, the best. */
 static double layers_step(const quantise_node *node, double scale, int zero) {
   const quantise_values *v = node->bottom[0]->values;
+  double reach = fmax(-(double)v->low, (double)v->high) / 127;
   double best = INFINITY, step = 1.0 / 16;
   for (int k = 8; k < 49; k++) {
-    double entry[256], error = 0;
-    for (int i = 0; i < 256; i++) {
-      entry[i] = (layers_entry(node, (i - 128) * k / 512.0, scale, zero) -
-                  zero) * scale;
-    }
-    for (int i = 0; i < QUANTISE_BINS; i++) {
-      if (!v->count[i]) continue;
-      double centre = v->sum[i] / (double)v->count[i];
-      double at = fmin(fmax(rint(centre * 512 / k), -128), 127);
-      double off = entry[(int)at + 128] - layers_function(node, centre);
-      error += (double)v->count[i] * off * off;
-    }
+    double try = node->type == NN_SIGMOID ? k / 512.0 : reach * k / 48;
+    double error = try > 0 ? layers_step_error(node, try, scale, zero)
+                           : INFINITY;
     if (error >= best) continue;
     best = error;
-    step = k / 512.0;
+    step = try;
   }
   return step;
 }
@@ -117,19 +195,24 @@ static nn_status layers_table(quantise *q, quantise_node *node,
   const nn_quant *in = layers_quant(q, node->bottom[0]);
   uint8_t *table = quantise_alloc(q, 256, 1);
   double scale = quantise_round16(1.0 / QUANTISE_STEPS), step = 0;
+  int zero = 0;
   if (!table) return q->err->status;
   quantise_open(q, node, type);
-  nn_text_add(&q->text, ",\"scale\":");
-  nn_text_double(&q->text, scale);
+  if (node->type == NN_SIGMOID) {
+    nn_text_add(&q->text, ",\"scale\":");
+    nn_text_double(&q->text, scale);
+  } else {
+    scale = quantise_scale(q, node, &zero);
+  }
   if (in->sums) {
-    step = layers_step(node, scale, 0);
+    step = layers_step(node, scale, zero);
     if (layers_index(q, node, step) != NN_OK) return q->err->status;
   }
   for (int i = 0; i < 256; i++) {
     double x = in->sums ? (i - 128) * step
                         : ((i < in->max ? i : in->max) - in->zero[0]) *
                               (double)in->scale;
-    table[i] = (uint8_t)layers_entry(node, x, scale, 0);
+    table[i] = (uint8_t)layers_entry(node, x, scale, zero);
   }
   nn_status status =
       quantise_tensor(q, node, "table", NN_U8, 1, &shape, table);
@@ -177,7 +260,7 @@ static nn_status layers_lrn(quantise *q, quantise_node *node) {
   quantise_open(q, node, "LRN");
   quantise_copy(q, node, keys);
   double square = (double)in->scale * (double)in->scale;
-  double scale = quantise_scale(q, node);
+  double scale = quantise_scale(q, node, NULL);
   for (int64_t i = 0; i < n; i++) {
     double sum = ldexp((double)i, sum_shift) + (ldexp(1, sum_shift) - 1) / 2;
     gain[i] = pow((double)l->k + (double)l->alpha / l->local_size * sum *
@@ -205,7 +288,16 @@ static nn_status layers_layer(quantise *q, quantise_node *node) {
     case NN_POOLING: return layers_same(q, node, "Pooling");
     case NN_RELU: return layers_same(q, node, "ReLU");
     case NN_FLATTEN: return layers_same(q, node, "Flatten");
-    case NN_ELTWISE: return layers_join(q, node, "Eltwise");
+    case NN_PADDING: return layers_same(q, node, "Padding");
+    case NN_SLICE: return layers_same(q, node, "Slice");
+    case NN_SHUFFLE_CHANNEL: return layers_same(q, node, "ShuffleChannel");
+    case NN_PERMUTE: return layers_same(q, node, "Permute");
+    case NN_RESHAPE: return layers_same(q, node, "Reshape");
+    case NN_CONSTANT: return layers_constant(q, node);
+    case NN_LOOKUP: return layers_table(q, node, "Lookup");
+    case NN_ELTWISE:
+      if (node->source->operation == NN_PROD) return layers_product(q, node);
+      return layers_join(q, node, "Eltwise");
     case NN_CONCAT: return layers_join(q, node, "Concat");
     case NN_SIGMOID: return layers_table(q, node, "Sigmoid");
     case NN_SOFTMAX: return layers_softmax(q, node);

@@ -82,7 +82,7 @@ static double numbers_error(const quantise_values *v, int positive, double low,
   double scale = quantise_byte_scale(low, high, &zero), error = 0;
   for (int i = positive ? QUANTISE_BINS / 2 : 0; i < QUANTISE_BINS; i++) {
     if (!v->count[i]) continue;
-    double centre = v->sum[i] / (double)v->count[i];
+    double centre = fmin(v->sum[i] / (double)v->count[i], v->cap);
     double q = rint(centre / scale);
     q = fmin(fmax(q, -zero), QUANTISE_STEPS - zero) * scale - centre;
     error += (double)v->count[i] * q * q;
@@ -93,7 +93,7 @@ static double numbers_error(const quantise_values *v, int positive, double low,
 void quantise_best_range(const quantise_values *v, int positive, double *low,
                          double *high) {
   double full_low = positive ? 0 : fmin(v->low, 0);
-  double full_high = fmax(v->high, 0), best = INFINITY;
+  double full_high = fmin(fmax(v->high, 0), v->cap), best = INFINITY;
   *low = full_low;
   *high = full_high;
   for (int a = 40; a > (full_low < 0 ? 8 : 39); a--) {

@@ -85,6 +85,7 @@ static nn_status ranges_values(quantise *q, quantise_node *node) {
   quantise_values *v = quantise_alloc(q, 1, sizeof(*v));
   if (!v) return q->err->status;
   v->reach = 0x1p-20;
+  v->cap = node->cap > 0 ? node->cap : INFINITY;
   v->count = quantise_alloc(q, QUANTISE_BINS, sizeof(*v->count));
   v->sum = quantise_alloc(q, QUANTISE_BINS, sizeof(*v->sum));
   node->values = v;
@@ -94,7 +95,8 @@ static nn_status ranges_values(quantise *q, quantise_node *node) {
 static int ranges_own_scale(const quantise_node *node) {
   if (node->filter) return !node->sums;
   return node->type == NN_ELTWISE || node->type == NN_CONCAT ||
-         node->type == NN_LRN;
+         node->type == NN_LRN || node->type == NN_LOOKUP ||
+         node->type == NN_CONSTANT;
 }
 
 static nn_status ranges_wanted(quantise *q) {
