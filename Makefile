@@ -50,12 +50,22 @@ NN_OBJ := $(NN:%.c=$(B)/obj/%.o)
 EXT_OBJ := $(EXT:%.c=$(B)/obj/%.o)
 CORE_OBJ := $(EXT:%.c=$(B)/obj/core/%.o)
 
-.PHONY: all loadable static test check demo eval bench lint asan fuzz install \
-        uninstall clean help
-all: loadable $(B)/binhash-run
+# The importer wants protobuf-c; without it, it alone is left out.
+IMPORT := $(wildcard weights/import_*.c weights/prototxt.c weights/caffe*.c \
+            weights/onnx*.c) weights/binhash_import.c
+PROTOS := $(wildcard weights/*.proto)
+PROTO_FLAGS := $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
+PROTO_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)
+PROTOC_C := $(shell command -v protoc-c)
+HAVE_PROTOBUF := $(and $(PROTO_LIBS),$(PROTOC_C))
+
+.PHONY: all loadable static import test check demo eval bench lint asan fuzz \
+        install uninstall clean help
+all: loadable $(B)/binhash-run import
 
 help:
-	@echo 'make              build/binhash.so and build/binhash-run'
+	@echo 'make              build/binhash.so, binhash-run and binhash-import'
+	@echo 'make import       build/binhash-import alone: Caffe networks'
 	@echo 'make demo         install what is missing, build, search photographs'
 	@echo '                  (PICTURES=FOLDER for your own)'
 	@echo 'make test         install what is missing, run every test'
@@ -119,6 +129,28 @@ endif
 $(B)/binhash-run: $(B)/obj/weights/binhash_run.o $(NN_OBJ) $(BLAS_UNUSED)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
 
+ifneq ($(HAVE_PROTOBUF),)
+PROTO_C := $(PROTOS:weights/%.proto=$(B)/proto/%.pb-c.c)
+IMPORT_OBJ := $(IMPORT:%.c=$(B)/obj/%.o) \
+              $(PROTO_C:$(B)/proto/%.c=$(B)/obj/proto/%.o)
+$(B)/proto/%.pb-c.c: weights/%.proto
+	@mkdir -p $(@D)
+	$(PROTOC_C) --c_out=$(@D) -I weights $<
+$(B)/obj/proto/%.o: $(B)/proto/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPTIONS) $(PROTO_FLAGS) -c -o $@ $<
+$(IMPORT:%.c=$(B)/obj/%.o): OPTIONS += $(PROTO_FLAGS) -I$(B)/proto
+$(IMPORT:%.c=$(B)/obj/%.o): | $(PROTO_C)
+import: $(B)/binhash-import
+$(B)/binhash-import: $(IMPORT_OBJ) $(NN_OBJ) $(BLAS_UNUSED)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(PROTO_LIBS) -lsqlite3 \
+	  $(LDLIBS)
+else
+import:
+	@echo 'binhash-import is left out: it wants libprotobuf-c-dev and \
+	protobuf-c-compiler'
+endif
+
 # One object whose only global symbol is the entry point, so that the names of
 # nn cannot meet those of the program that links it.
 static: $(B)/libbinhash.a
@@ -180,4 +212,4 @@ clean:
 	rm -rf build
 
 -include $(NN_OBJ:.o=.d) $(EXT_OBJ:.o=.d) $(CORE_OBJ:.o=.d) \
-         $(B)/obj/weights/binhash_run.d
+         $(B)/obj/weights/binhash_run.d $(IMPORT_OBJ:.o=.d)

@@ -293,7 +293,7 @@ static void tool_report(const import *im) {
   if (!im->latent) return;
   printf("%s: latent %s, features %s, classifier %s\n", im->options.name,
          im->latent->name,
-         im->features ? im->features->name : "(what the latent layer reads)",
+         im->features ? im->features->name : "(none)",
          im->classifier ? im->classifier->name : "(none)");
 }
 

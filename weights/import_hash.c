@@ -28,7 +28,7 @@
 
 #include "import_images.h"
 
-enum { HASH_POWER_STEPS = 30, HASH_ITQ_STEPS = 50, HASH_SWEEPS = 40 };
+enum { HASH_POWER_STEPS = 100, HASH_ITQ_STEPS = 50, HASH_SWEEPS = 40 };
 
 typedef struct hash_problem {
   import *im;

@@ -118,6 +118,14 @@ static import_layer *head_latent(const import *im) {
   return found;
 }
 
+/* What the latent layer reads, before its sigmoid. */
+static import_layer *head_before(import_layer *latent) {
+  if (head_is(latent, "Sigmoid") && latent->bottom[0]->bottoms) {
+    latent = latent->bottom[0];
+  }
+  return latent->bottoms ? latent->bottom[0] : NULL;
+}
+
 /* The inner product behind the latent layer, or the last of all. */
 static import_layer *head_classifier(const import *im) {
   const import_layer *found =
@@ -160,6 +168,8 @@ nn_status import_head(import *im) {
   if (!status) {
     status = head_named(im, "--classifier", o->classifier, &im->classifier);
   }
-  if (!status && !im->classifier) im->classifier = head_classifier(im);
-  return status;
+  if (status) return status;
+  if (!im->classifier) im->classifier = head_classifier(im);
+  if (!im->features) im->features = head_before(im->latent);
+  return NN_OK;
 }
