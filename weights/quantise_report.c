@@ -3,8 +3,7 @@
 ** from their files, on the same pictures.
 **
 ** The bits of each head's code that differ, on the pictures that were calibrated
-** on and on others, are what matters; the share of the wanted decisions that a
-** picture's nearest neighbours change follows from them.  The largest sum that a
+** on and on others, are the figure to judge by.  The largest sum that a
 ** filter can reach stands beside 2^24, up to which float32 adds whole numbers
 ** exactly (OpenBLAS as a second opinion cuts longer sums into pieces), and 2^31,
 ** which no sum passes.  Layer by layer, what is lost is told in dB of the layer's
@@ -40,58 +39,86 @@ static void report_input(const report_pair *p, int first, int n) {
   }
 }
 
-/* The same blob of both networks, for a chunk. */
-static nn_status report_run(const report_pair *p, int n, const char *name,
-                            int blob, float *a, float *b) {
-  nn_status status = nn_run(&nn_memory_libc, p->q->model, NN_FAST, p->input, n,
-                            blob, a, p->q->err);
+/* Blobs of both networks, for a chunk: a[] is the float32 network's. */
+static nn_status report_run(const report_pair *p, int n, int count,
+                            const int *blobs, const int *integer,
+                            float *const *a, float *const *b) {
+  nn_status status = nn_run_blobs(&nn_memory_libc, p->q->model, NN_FAST,
+                                  p->input, n, blobs, count, a, p->q->err);
   if (status) return status;
-  return nn_run(&nn_memory_libc, p->integer, NN_FAST, p->pixels, n,
-                nn_model_blob(p->integer, name), b, p->q->err);
+  return nn_run_blobs(&nn_memory_libc, p->integer, NN_FAST, p->pixels, n,
+                      integer, count, b, p->q->err);
 }
 
 /* Codes ------------------------------------------------------------------- */
 
-static nn_status report_bits(const report_pair *p, const nn_head *head,
-                             int first, int count, long long *changed) {
-  size_t bits = (size_t)head->bits;
-  float *a = malloc(2 * REPORT_CHUNK * bits * sizeof(float));
+typedef struct report_codes {
+  int blobs[NN_HEAD_MAX], integer[NN_HEAD_MAX];
+  float *a[NN_HEAD_MAX], *b[NN_HEAD_MAX];
+  long long changed[NN_HEAD_MAX];
+  int heads;
+} report_codes;
+
+static nn_status report_codes_open(const report_pair *p, report_codes *r) {
+  const nn_model *model = p->q->model;
+  memset(r, 0, sizeof(*r));
+  for (int h = 0; h < nn_model_head_count(model); h++) {
+    const nn_head *head = nn_model_head(model, h);
+    size_t room = REPORT_CHUNK * (size_t)head->bits;
+    r->blobs[h] = head->latent;
+    r->integer[h] = nn_model_blob(p->integer,
+                                  nn_model_blob_name(model, head->latent));
+    r->a[h] = malloc(2 * room * sizeof(float));
+    r->heads++;
+    if (!r->a[h]) return nn_fail(p->q->err, NN_NOMEM, "out of memory");
+    r->b[h] = r->a[h] + room;
+  }
+  return NN_OK;
+}
+
+static nn_status report_bits(const report_pair *p, report_codes *r, int first,
+                             int count) {
   nn_status status = NN_OK;
-  if (!a) return nn_fail(p->q->err, NN_NOMEM, "out of memory");
-  float *b = a + REPORT_CHUNK * bits;
-  *changed = 0;
+  memset(r->changed, 0, sizeof(r->changed));
   for (int i = 0; i < count && !status; i += REPORT_CHUNK) {
     int n = count - i < REPORT_CHUNK ? count - i : REPORT_CHUNK;
     report_input(p, first + i, n);
-    status = report_run(p, n, nn_model_blob_name(p->q->model, head->latent),
-                        head->latent, a, b);
-    for (size_t k = 0; k < bits * (size_t)n && !status; k++) {
-      *changed += (a[k] > 0) != (b[k] > 0);
+    status = report_run(p, n, r->heads, r->blobs, r->integer, r->a, r->b);
+    for (int h = 0; h < r->heads && !status; h++) {
+      int bits = nn_model_head(p->q->model, h)->bits;
+      for (int k = 0; k < bits * n; k++) {
+        r->changed[h] += (r->a[h][k] > 0) != (r->b[h][k] > 0);
+      }
     }
   }
-  free(a);
   return status;
 }
 
-static nn_status report_head(const report_pair *p, const nn_head *head) {
-  const quantise_options *o = p->q->options;
-  const struct {
-    const char *what;
-    int first, count;
-  } parts[] = {{"calibration", 0, o->images},
-               {"other", o->images, o->held_out}};
-  for (int i = 0; i < 2; i++) {
-    long long changed = 0, all = (long long)parts[i].count * head->bits;
-    if (!all) continue;
-    nn_status status = report_bits(p, head, parts[i].first, parts[i].count,
-                                   &changed);
-    if (status) return status;
-    fprintf(o->log, "%s: %lld of %lld bits changed (%.2f %%) on %d %s "
-            "pictures\n", head->name, changed, all,
-            100.0 * (double)changed / (double)all, parts[i].count,
-            parts[i].what);
+static nn_status report_part(const report_pair *p, report_codes *r,
+                             const char *what, int first, int count) {
+  nn_status status = report_bits(p, r, first, count);
+  for (int h = 0; h < r->heads && !status; h++) {
+    const nn_head *head = nn_model_head(p->q->model, h);
+    long long all = (long long)count * head->bits;
+    fprintf(p->q->options->log, "%s: %lld of %lld bits changed (%.2f %%) on "
+            "%d %s pictures\n", head->name, r->changed[h], all,
+            100.0 * (double)r->changed[h] / (double)all, count, what);
   }
-  return NN_OK;
+  return status;
+}
+
+static nn_status report_heads(const report_pair *p) {
+  const quantise_options *o = p->q->options;
+  report_codes r;
+  nn_status status = report_codes_open(p, &r);
+  if (status == NN_OK && r.heads) {
+    status = report_part(p, &r, "calibration", 0, o->images);
+  }
+  if (status == NN_OK && r.heads && o->held_out) {
+    status = report_part(p, &r, "other", o->images, o->held_out);
+  }
+  for (int h = 0; h < r.heads; h++) free(r.a[h]);
+  return status;
 }
 
 /* Layers ------------------------------------------------------------------ */
@@ -134,6 +161,7 @@ static nn_status report_layer(const report_pair *p,
   int count = p->q->options->images;
   size_t size = p->q->model->blobs[node->blob].size;
   float *a = malloc(2 * REPORT_CHUNK * size * sizeof(float));
+  int blob = nn_model_blob(p->integer, node->name);
   report_noise noise = {0};
   nn_status status = NN_OK;
   if (!a) return nn_fail(p->q->err, NN_NOMEM, "out of memory");
@@ -142,7 +170,7 @@ static nn_status report_layer(const report_pair *p,
   for (int i = 0; i < count && !status; i += REPORT_CHUNK) {
     int n = count - i < REPORT_CHUNK ? count - i : REPORT_CHUNK;
     report_input(p, i, n);
-    status = report_run(p, n, node->name, node->blob, a, b);
+    status = report_run(p, n, 1, &node->blob, &blob, &a, &b);
     if (!status) report_add(&noise, node, a, b, size * (size_t)n);
   }
   free(a);
@@ -158,9 +186,7 @@ static nn_status report_all(const report_pair *p) {
   for (int i = 1; i < q->count && q->options->verbose && !status; i++) {
     status = report_layer(p, q->nodes[i]);
   }
-  for (int i = 0; i < nn_model_head_count(q->model) && !status; i++) {
-    status = report_head(p, nn_model_head(q->model, i));
-  }
+  if (status == NN_OK) status = report_heads(p);
   if (status || !q->largest_name) return status;
   fprintf(q->options->log,
           "largest sum that a filter can reach: %lld, in %s; that is %.3g of "
