@@ -150,7 +150,6 @@ void quantise_best_range(const quantise_values *values, int positive,
                          double *low, double *high);
 void quantise_weight_unit(const float *weight, size_t n, double *unit,
                           double *error);
-double quantise_squared_error(const float *weight, size_t n, double unit);
 
 /* quantise_filters.c */
 nn_status quantise_filter(quantise *q, quantise_node *node);

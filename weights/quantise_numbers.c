@@ -75,23 +75,50 @@ double quantise_byte_scale(double low, double high, int *zero) {
 
 /* Ranges ------------------------------------------------------------------ */
 
+/* The bins that have values: where those are, and how many. */
+typedef struct numbers_bins {
+  double centre[QUANTISE_BINS], count[QUANTISE_BINS];
+  int n;
+} numbers_bins;
+
+static void numbers_seen(const quantise_values *v, int positive,
+                         numbers_bins *bins) {
+  bins->n = 0;
+  for (int i = positive ? QUANTISE_BINS / 2 : 0; i < QUANTISE_BINS; i++) {
+    if (!v->count[i]) continue;
+    bins->count[bins->n] = (double)v->count[i];
+    bins->centre[bins->n++] = fmin(v->sum[i] / (double)v->count[i], v->cap);
+  }
+}
+
+/* rint of what is far below 2^51, which no baseline has an instruction for. */
+static inline double numbers_rint(double x) {
+  return (x + 0x1.8p52) - 0x1.8p52;
+}
+
+static inline double numbers_limit(double x, double low, double high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
 /* The squared error of all values in bytes of that range. */
-static double numbers_error(const quantise_values *v, int positive, double low,
+static double numbers_error(const numbers_bins *bins, double low,
                             double high) {
   int zero;
   double scale = quantise_byte_scale(low, high, &zero), error = 0;
-  for (int i = positive ? QUANTISE_BINS / 2 : 0; i < QUANTISE_BINS; i++) {
-    if (!v->count[i]) continue;
-    double centre = fmin(v->sum[i] / (double)v->count[i], v->cap);
-    double q = rint(centre / scale);
-    q = fmin(fmax(q, -zero), QUANTISE_STEPS - zero) * scale - centre;
-    error += (double)v->count[i] * q * q;
+  for (int i = 0; i < bins->n; i++) {
+    double q = numbers_rint(bins->centre[i] / scale);
+    q = numbers_limit(q, -zero, QUANTISE_STEPS - zero) * scale -
+        bins->centre[i];
+    error += bins->count[i] * q * q;
   }
   return error;
 }
 
 void quantise_best_range(const quantise_values *v, int positive, double *low,
                          double *high) {
+  numbers_bins bins;
+  numbers_seen(v, positive, &bins);
   double full_low = positive ? 0 : fmin(v->low, 0);
   double full_high = fmin(fmax(v->high, 0), v->cap), best = INFINITY;
   *low = full_low;
@@ -99,7 +126,7 @@ void quantise_best_range(const quantise_values *v, int positive, double *low,
   for (int a = 40; a > (full_low < 0 ? 8 : 39); a--) {
     for (int b = 40; b > (full_high > 0 ? 8 : 39); b--) {
       double try_low = full_low * a / 40, try_high = full_high * b / 40;
-      double error = numbers_error(v, positive, try_low, try_high);
+      double error = numbers_error(&bins, try_low, try_high);
       if (error >= best) continue;
       best = error;
       *low = try_low;
@@ -110,11 +137,12 @@ void quantise_best_range(const quantise_values *v, int positive, double *low,
 
 /* Weights ----------------------------------------------------------------- */
 
-double quantise_squared_error(const float *weight, size_t n, double unit) {
+static double numbers_squared_error(const float *weight, size_t n,
+                                    double unit) {
   double error = 0;
   for (size_t i = 0; i < n; i++) {
-    double q = rint(weight[i] / unit);
-    q = fmin(fmax(q, -QUANTISE_STEPS), QUANTISE_STEPS) * unit - weight[i];
+    double q = numbers_rint(weight[i] / unit);
+    q = numbers_limit(q, -QUANTISE_STEPS, QUANTISE_STEPS) * unit - weight[i];
     error += q * q;
   }
   return error;
@@ -131,7 +159,7 @@ void quantise_weight_unit(const float *weight, size_t n, double *unit,
   *error = INFINITY;
   for (int share = 50; share > 24; share--) {
     double try = most * share / 50 / QUANTISE_STEPS;
-    double got = quantise_squared_error(weight, n, try);
+    double got = numbers_squared_error(weight, n, try);
     if (got >= *error) continue;
     *error = got;
     *unit = try;

@@ -133,6 +133,7 @@ static void report_add(report_noise *r, const quantise_node *node,
                        const float *a, const float *b, size_t n) {
   for (size_t i = 0; i < n; i++) {
     double x = node->positive && a[i] < 0 ? 0 : (double)a[i];
+    if (node->cap > 0 && x > node->cap) x = node->cap;
     double off = (double)b[i] - x;
     r->sum += x;
     r->squares += x * x;

@@ -19,6 +19,7 @@
 
 #define SIDE 24
 #define IMAGES 12
+#define SEEDS 3
 #define MORE 6      /* pictures that are not calibrated on */
 
 /* Networks ---------------------------------------------------------------- */
@@ -182,7 +183,7 @@ static void draw_shuffle(builder *b, uint64_t seed) {
   add(b, "scale", "Scale", "\"weight\":\"scale.w\"");
   add(b, "border", "Padding", "\"pad\":[0,1,2,0],\"value\":0.5");
   add_conv(b, "last", 32, 16, 3, ",\"stride\":[2,2]", 1);
-  add(b, "clip", "Clip", "\"min\":-1,\"max\":2");
+  add(b, "clip", "Clip", "\"min\":-1,\"max\":9");
   add(b, "largest", "Pooling", "\"pool\":\"MAX\",\"global_pooling\":true");
   add_tail(b, 16);
 }
@@ -290,7 +291,8 @@ static double noise(const float *a, const float *b, size_t n, int positive,
   return 10 * log10(variance / (wrong / (double)n + 1e-20));
 }
 
-/* Every layer of the integer network is near the float32 network's of its name;
+/* Every layer of the integer network is near the float32 network's of its name,
+** on the pictures that it was calibrated on;
 ** `clipped` ends where the Clip behind it does. */
 static void check_near(const pair *p, const char *clipped, double least) {
   for (int i = 0; i < nn_model_blob_count(p->integer); i++) {
@@ -298,8 +300,8 @@ static void check_near(const pair *p, const char *clipped, double least) {
     const nn_quant *quant = &p->integer->blobs[i].quant;
     int chw[3], blob = nn_model_blob(p->model, name);
     if (i == 0 || blob < 0) continue;
-    size_t n = nn_model_blob_shape(p->model, blob, chw) * (IMAGES + MORE);
-    float *a = run(p->model, NN_REFERENCE, p->input, name);
+    size_t n = nn_model_blob_shape(p->model, blob, chw) * IMAGES;
+    float *a = run(p->model, NN_FAST, p->input, name);
     float *b = run(p->integer, NN_FAST, p->bytes, name);
     double dB = noise(a, b, n, !quant->sums && !quant->zero[0],
                       strcmp(name, clipped) == 0 ? 6 : INFINITY);
@@ -351,7 +353,7 @@ typedef void (*drawing)(builder *b, uint64_t seed);
 static void check_drawing(drawing draw, const char *const *folded,
                           const char *clipped, double least) {
   int changed = 0;
-  for (uint64_t seed = 1; seed <= 4; seed++) {
+  for (uint64_t seed = 1; seed <= SEEDS; seed++) {
     builder b;
     draw(&b, seed);
     pair p = pair_open(&b, 0, NULL);
@@ -361,8 +363,9 @@ static void check_drawing(drawing draw, const char *const *folded,
     changed += bits_changed(&p);
     pair_close(&p, &b);
   }
-  print_message("%d of %d bits changed\n", changed, 4 * 32 * (IMAGES + MORE));
-  assert_true(changed < 4 * 32 * (IMAGES + MORE) / 12);
+  print_message("%d of %d bits changed\n", changed,
+                SEEDS * 32 * (IMAGES + MORE));
+  assert_true(changed < SEEDS * 32 * (IMAGES + MORE) / 40);
 }
 
 static void test_caffe(void **state) {
