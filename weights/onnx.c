@@ -309,11 +309,13 @@ static nn_status read_outputs(onnx *o) {
     }
     if (!v->layer || v->layer == o->im->layers) continue;
     layers++;
+    o->called = v->name;
     nn_status status = onnx_plain(o, v);
     if (!status) status = import_add_alias(o->im, v->name, v->layer);
     if (status) return status;
   }
-  return layers ? NN_OK : onnx_fail(o, "no output depends on the image");
+  if (layers) return NN_OK;
+  return onnx_fail(o, "no output is computed from the image");
 }
 
 /* A view that was made for a layer that then looked behind it. */

@@ -144,6 +144,24 @@ nn_status onnx_fold(onnx *o);
 nn_status onnx_shape_of(onnx *o);
 const char *const *onnx_fold_names(void);
 
+/* What it shares with onnx_compute.c: a result of that shape, to be filled in;
+** output 0 of the node; the strides of an array; and an array out of another's
+** elements, the first at `from`, others by strides that may be 0 or negative. */
+nn_status onnx_fold_new(onnx *o, int is_float, int rank, const int64_t *dims,
+                        float **floats, int64_t **ints, onnx_tensor **out);
+nn_status onnx_fold_give(onnx *o, const onnx_tensor *t);
+void onnx_fold_strides(const onnx_tensor *t, int64_t *stride);
+nn_status onnx_fold_take(onnx *o, const onnx_tensor *t, int rank,
+                         const int64_t *dims, const int64_t *stride,
+                         int64_t from, const onnx_tensor **result);
+
+/* onnx_compute.c */
+nn_status onnx_fold_expand(onnx *o);
+nn_status onnx_fold_where(onnx *o);
+nn_status onnx_fold_arithmetic(onnx *o);
+nn_status onnx_fold_unary(onnx *o);
+nn_status onnx_fold_cast(onnx *o);
+
 /* onnx_layers.c, onnx_moves.c, onnx_arith.c: nodes of blobs ---------------- */
 
 nn_status onnx_conv(onnx *o);

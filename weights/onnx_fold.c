@@ -19,7 +19,7 @@
 #define FOLD_MAX ((size_t)1 << 22)   /* elements of a result out of nothing */
 
 /* One constant, of the shape that was given, as output 0. */
-static nn_status fold_give(onnx *o, const onnx_tensor *t) {
+nn_status onnx_fold_give(onnx *o, const onnx_tensor *t) {
   if (!o->outputs || !o->out[0]) return NN_OK;
   if (o->out[0]->constant || o->out[0]->layer || o->out[0]->proto) {
     return onnx_fail(o, "%s is given twice",
@@ -30,7 +30,7 @@ static nn_status fold_give(onnx *o, const onnx_tensor *t) {
 }
 
 /* A result like t, floats or ints, of another shape. */
-static nn_status fold_new(onnx *o, int is_float, int rank,
+nn_status onnx_fold_new(onnx *o, int is_float, int rank,
                           const int64_t *dims, float **floats, int64_t **ints,
                           onnx_tensor **out) {
   size_t most = FOLD_MAX, count = 1;
@@ -64,11 +64,11 @@ static nn_status fold_view(onnx *o, const onnx_tensor *t, int rank,
   }
   out->floats = t->floats;
   out->ints = t->ints;
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
 }
 
 /* Elements from one step of a side to the next. */
-static void fold_strides(const onnx_tensor *t, int64_t *stride) {
+void onnx_fold_strides(const onnx_tensor *t, int64_t *stride) {
   int64_t n = 1;
   for (int i = t->rank - 1; i >= 0; i--) {
     stride[i] = n;
@@ -78,7 +78,7 @@ static void fold_strides(const onnx_tensor *t, int64_t *stride) {
 
 /* An array of `dims` out of t's elements: the first at `from`, others by their
 ** strides, which may be 0 or negative. */
-static nn_status fold_take(onnx *o, const onnx_tensor *t, int rank,
+nn_status onnx_fold_take(onnx *o, const onnx_tensor *t, int rank,
                            const int64_t *dims, const int64_t *stride,
                            int64_t from, const onnx_tensor **result) {
   int64_t at[ONNX_RANK] = {0};
@@ -86,7 +86,7 @@ static nn_status fold_take(onnx *o, const onnx_tensor *t, int rank,
   int64_t *ints;
   onnx_tensor *out;
   nn_status status =
-      fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
+      onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
   if (status) return status;
   for (size_t i = 0; i < out->count; i++) {
     if (floats) floats[i] = t->floats[from];
@@ -113,7 +113,7 @@ static nn_status fold_constant(onnx *o) {
   onnx_tensor *out;
   if (a && a->t) {
     nn_status status = onnx_read_tensor(o, "value", a->t, &t);
-    return status ? status : fold_give(o, t);
+    return status ? status : onnx_fold_give(o, t);
   }
   int one = 0, whole = 0;
   if ((a = onnx_attribute(o, "value_float")) != NULL) one = 1;
@@ -129,7 +129,7 @@ static nn_status fold_constant(onnx *o) {
     if (whole) ints[i] = one ? a->i : a->ints[i];
     else floats[i] = one ? a->f : a->floats[i];
   }
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
 }
 
 static nn_status fold_constant_of_shape(onnx *o) {
@@ -149,13 +149,13 @@ static nn_status fold_constant_of_shape(onnx *o) {
     return onnx_fail(o, "a shape of %d sides", rank);
   }
   int is_float = !value || value->floats;
-  status = fold_new(o, is_float, rank, dims, &floats, &ints, &out);
+  status = onnx_fold_new(o, is_float, rank, dims, &floats, &ints, &out);
   if (status) return status;
   for (size_t i = 0; i < out->count; i++) {
     if (is_float) floats[i] = value ? value->floats[0] : 0;
     else ints[i] = value->ints[0];
   }
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
 }
 
 static nn_status fold_range(onnx *o) {
@@ -173,14 +173,14 @@ static nn_status fold_range(onnx *o) {
   double n = ceil((from[1] - from[0]) / from[2]);
   if (!(n <= (double)FOLD_MAX)) return onnx_fail(o, "too many numbers");
   int64_t count = n > 0 ? (int64_t)n : 0;
-  nn_status status = fold_new(o, t[0]->floats != NULL, 1, &count, &floats,
+  nn_status status = onnx_fold_new(o, t[0]->floats != NULL, 1, &count, &floats,
                               &ints, &out);
   for (int64_t i = 0; i < count && !status; i++) {
     double x = from[0] + (double)i * from[2];
     if (floats) floats[i] = (float)x;
     else ints[i] = (int64_t)x;
   }
-  return status ? status : fold_give(o, out);
+  return status ? status : onnx_fold_give(o, out);
 }
 
 static nn_status fold_shape(onnx *o, int rank, const int64_t *dims) {
@@ -193,10 +193,10 @@ static nn_status fold_shape(onnx *o, int rank, const int64_t *dims) {
   start = start < 0 ? 0 : start > rank ? rank : start;
   end = end < start ? start : end > rank ? rank : end;
   n = end - start;
-  nn_status status = fold_new(o, 0, 1, &n, &floats, &ints, &out);
+  nn_status status = onnx_fold_new(o, 0, 1, &n, &floats, &ints, &out);
   if (status) return status;
   memcpy(ints, dims + start, (size_t)n * sizeof(*ints));
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
 }
 
 nn_status onnx_shape_of(onnx *o) {
@@ -293,7 +293,7 @@ static nn_status fold_transpose(onnx *o) {
   nn_status status = onnx_constant(o, 0, &t);
   if (!status) status = onnx_list(o, "perm", -1, &list, &n);
   if (status) return status;
-  fold_strides(t, own);
+  onnx_fold_strides(t, own);
   for (int i = 0; i < t->rank; i++) {
     int64_t from = n < 0 ? t->rank - 1 - i : i < n ? list[i] : -1;
     if (from < 0 || from >= t->rank) return onnx_fail(o, "a wrong perm");
@@ -302,8 +302,8 @@ static nn_status fold_transpose(onnx *o) {
     seen |= 1u << from;
   }
   if (seen != (1u << t->rank) - 1) return onnx_fail(o, "a wrong perm");
-  status = fold_take(o, t, t->rank, dims, stride, 0, &out);
-  return status ? status : fold_give(o, out);
+  status = onnx_fold_take(o, t, t->rank, dims, stride, 0, &out);
+  return status ? status : onnx_fold_give(o, out);
 }
 
 /* The end of a slice as ONNX counts it, between low and high. */
@@ -328,7 +328,7 @@ static nn_status fold_slice(onnx *o) {
       (stepped >= 0 && stepped != n)) {
     return onnx_fail(o, "starts, ends, axes and steps do not go together");
   }
-  fold_strides(t, stride);
+  onnx_fold_strides(t, stride);
   memcpy(dims, t->dims, sizeof(dims));
   unsigned seen = 0;
   for (int i = 0; i < n; i++) {
@@ -350,8 +350,8 @@ static nn_status fold_slice(onnx *o) {
     if (dims[axis]) from += begin * stride[axis];
     stride[axis] *= step;
   }
-  status = fold_take(o, t, t->rank, dims, stride, from, &out);
-  return status ? status : fold_give(o, out);
+  status = onnx_fold_take(o, t, t->rank, dims, stride, from, &out);
+  return status ? status : onnx_fold_give(o, out);
 }
 
 static nn_status fold_concat(onnx *o) {
@@ -375,7 +375,7 @@ static nn_status fold_concat(onnx *o) {
     if (!goes) return onnx_fail(o, "its inputs do not go together");
     dims[axis] += t->dims[axis];
   }
-  status = fold_new(o, first->floats != NULL, first->rank, dims, &floats,
+  status = onnx_fold_new(o, first->floats != NULL, first->rank, dims, &floats,
                     &ints, &out);
   if (status) return status;
   size_t inner = 1, outer = 1, at = 0;
@@ -393,7 +393,7 @@ static nn_status fold_concat(onnx *o) {
       }
     }
   }
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
 }
 
 static nn_status fold_gather(onnx *o) {
@@ -413,7 +413,7 @@ static nn_status fold_gather(onnx *o) {
   for (int i = 0; i < axis; i++) dims[rank++] = t->dims[i];
   for (int i = 0; i < places->rank; i++) dims[rank++] = places->dims[i];
   for (int i = (int)axis + 1; i < t->rank; i++) dims[rank++] = t->dims[i];
-  status = fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
+  status = onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
   if (status) return status;
   size_t inner = 1, at = 0, side = (size_t)t->dims[axis];
   for (int i = (int)axis + 1; i < t->rank; i++) inner *= (size_t)t->dims[i];
@@ -433,7 +433,13 @@ static nn_status fold_gather(onnx *o) {
       }
     }
   }
-  return fold_give(o, out);
+  return onnx_fold_give(o, out);
+}
+
+static nn_status fold_same(onnx *o) {
+  const onnx_tensor *t;
+  nn_status status = onnx_constant(o, 0, &t);
+  return status ? status : onnx_fold_give(o, t);
 }
 
 /* All of them -------------------------------------------------------------- */
@@ -441,35 +447,35 @@ static nn_status fold_gather(onnx *o) {
 static const struct fold_type {
   const char *name;
   nn_status (*run)(onnx *o);
-} fold_types[] = {{"Add", fold_arithmetic},
-                  {"Cast", fold_cast},
-                  {"Ceil", fold_unary},
+} fold_types[] = {{"Add", onnx_fold_arithmetic},
+                  {"Cast", onnx_fold_cast},
+                  {"Ceil", onnx_fold_unary},
                   {"Concat", fold_concat},
                   {"Constant", fold_constant},
                   {"ConstantOfShape", fold_constant_of_shape},
-                  {"Div", fold_arithmetic},
-                  {"Equal", fold_arithmetic},
-                  {"Expand", fold_expand},
+                  {"Div", onnx_fold_arithmetic},
+                  {"Equal", onnx_fold_arithmetic},
+                  {"Expand", onnx_fold_expand},
                   {"Flatten", fold_flatten},
-                  {"Floor", fold_unary},
+                  {"Floor", onnx_fold_unary},
                   {"Gather", fold_gather},
                   {"Identity", fold_same},
-                  {"Max", fold_arithmetic},
-                  {"Min", fold_arithmetic},
-                  {"Mul", fold_arithmetic},
-                  {"Neg", fold_unary},
+                  {"Max", onnx_fold_arithmetic},
+                  {"Min", onnx_fold_arithmetic},
+                  {"Mul", onnx_fold_arithmetic},
+                  {"Neg", onnx_fold_unary},
                   {"Range", fold_range},
-                  {"Reciprocal", fold_unary},
+                  {"Reciprocal", onnx_fold_unary},
                   {"Reshape", fold_reshape},
                   {"Shape", fold_shape_of},
                   {"Slice", fold_slice},
-                  {"Sqrt", fold_unary},
+                  {"Sqrt", onnx_fold_unary},
                   {"Squeeze", fold_squeeze},
-                  {"Sub", fold_arithmetic},
-                  {"Sum", fold_arithmetic},
+                  {"Sub", onnx_fold_arithmetic},
+                  {"Sum", onnx_fold_arithmetic},
                   {"Transpose", fold_transpose},
                   {"Unsqueeze", fold_unsqueeze},
-                  {"Where", fold_where}};
+                  {"Where", onnx_fold_where}};
 
 enum { FOLD_TYPES = sizeof(fold_types) / sizeof(*fold_types) };
 

@@ -187,7 +187,7 @@ static nn_status moves_transpose(onnx *o, onnx_value *in, const int *perm,
 nn_status onnx_transpose(onnx *o) {
   const int64_t *list;
   int64_t dims[ONNX_RANK];
-  int n, perm[ONNX_RANK], seen = 0, order[3] = {0, 1, 2};
+  int n, perm[ONNX_RANK] = {0}, seen = 0, order[3] = {0, 1, 2};
   onnx_value *in;
   nn_status status = onnx_blob(o, 0, &in);
   if (!status) status = onnx_list(o, "perm", -1, &list, &n);
@@ -393,13 +393,43 @@ nn_status onnx_split(onnx *o) {
                    (long long)side);
 }
 
-/* One place of an axis, which goes, or several one after the other. */
+/* Places of an axis, one after the other, of which there are several. */
+static nn_status moves_pick(onnx *o, onnx_value *in, int axis,
+                            const onnx_tensor *places, onnx_value *cut) {
+  import_layer *from[NN_BOTTOM_MAX];
+  int view[3], side;
+  nn_status status = NN_OK;
+  for (size_t i = 0; i < places->count && !status; i++) {
+    int64_t at = places->ints[i];
+    if (at < 0) at += in->dims[axis];
+    if (at < 0 || at >= in->dims[axis]) {
+      return onnx_fail(o, "index %lld of %lld", (long long)places->ints[i],
+                       (long long)in->dims[axis]);
+    }
+    *cut = *in;
+    status = moves_cut(o, cut, axis, at, at + 1,
+                       places->count > 1 ? "cut" : NULL);
+    if (!status) status = onnx_along(o, cut, axis, view, &side);
+    if (!status) status = onnx_seen(o, cut, view, &from[i]);
+  }
+  if (status || places->count == 1) return status;
+  view[side - 1] = (int)places->count;
+  cut->dims[axis] = (int64_t)places->count;
+  cut->layer = onnx_layer(o, NULL, "Concat", NULL, view);
+  if (!cut->layer) return NN_MODEL;
+  if (side != 1) status = import_int(o->im, cut->layer, "axis", side);
+  for (size_t i = 0; i < places->count && !status; i++) {
+    status = import_bottom(o->im, cut->layer, from[i]);
+  }
+  return status;
+}
+
+/* With a single index, the axis goes. */
 nn_status onnx_gather(onnx *o) {
   int64_t axis = onnx_int(o, "axis", 0), dims[ONNX_RANK];
   const onnx_tensor *t;
-  onnx_value *in;
-  import_layer *layer = NULL;
-  int view[3], side, rank = 0;
+  onnx_value *in, cut;
+  int rank = 0;
   nn_status status = onnx_blob(o, 0, &in);
   if (!status) status = onnx_constant(o, 1, &t);
   if (!status) status = onnx_axis(o, &axis, in->rank);
@@ -409,37 +439,15 @@ nn_status onnx_gather(onnx *o) {
                      "supported", import_shape_text(o->im, t->rank, t->dims),
                      NN_BOTTOM_MAX);
   }
-  if (!t->rank) status = onnx_plain(o, in);
-  onnx_value cut = *in;
-  for (size_t i = 0; i < t->count && !status; i++) {
-    int64_t at = t->ints[i] < 0 ? t->ints[i] + in->dims[axis] : t->ints[i];
-    if (at < 0 || at >= in->dims[axis]) {
-      return onnx_fail(o, "index %lld of %lld", (long long)t->ints[i],
-                       (long long)in->dims[axis]);
-    }
-    cut = *in;
-    status = moves_cut(o, &cut, (int)axis, at, at + 1,
-                       t->count > 1 ? "cut" : NULL);
-    if (status || t->count == 1) break;
-    status = onnx_along(o, &cut, (int)axis, view, &side);
-    if (status) return status;
-    if (!layer) {
-      layer = onnx_layer(o, NULL, "Concat", NULL, view);
-      if (!layer) return NN_MODEL;
-      layer->shape[side - 1] = (int)t->count;
-      if (side != 1) status = import_int(o->im, layer, "axis", side);
-    }
-    if (!status) status = import_bottom(o->im, layer, cut.layer);
+  status = moves_pick(o, in, (int)axis, t, &cut);
+  if (status || t->rank) {
+    return status ? status : onnx_give_like(o, 0, cut.layer, &cut);
   }
-  if (status) return status;
-  if (t->rank) {
-    cut.dims[axis] = (int64_t)t->count;
-    return onnx_give_like(o, 0, layer ? layer : cut.layer, &cut);
-  }
+  status = onnx_plain(o, &cut);
   for (int i = 0; i < in->rank; i++) {
     if (i != axis) dims[rank++] = in->dims[i];
   }
-  return onnx_give(o, 0, cut.layer, rank, dims, NULL);
+  return status ? status : onnx_give(o, 0, cut.layer, rank, dims, NULL);
 }
 
 /* Borders ------------------------------------------------------------------ */

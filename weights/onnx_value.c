@@ -283,42 +283,37 @@ nn_status onnx_alias(onnx *o, onnx_value *value, int rank,
 }
 
 /* Groups of channels that change places are a ShuffleChannel, whatever the
-** sides of the rest are. */
-static nn_status value_shuffle(onnx *o, const char *name, onnx_value *value,
-                               const int view[3], import_layer **out) {
+** sides of the rest are: the blob that has those channels, NULL if none has. */
+static import_layer *value_groups(import_layer *from, const int view[3],
+                                  const int order[3]) {
   int channels = view[0] * view[1];
-  int shape[3] = {channels, view[2], 1};
-  import_layer *whole = value->layer;
-  while (whole->shape[0] != channels && strcmp(whole->type, "Reshape") == 0) {
-    whole = whole->bottom[0];
+  while (from->shape[0] != channels && strcmp(from->type, "Reshape") == 0) {
+    from = from->bottom[0];
   }
-  if (whole->shape[0] != channels) {
-    nn_status status = onnx_seen(o, value, shape, &whole);
-    if (status) return status;
-  }
-  *out = import_add(o->im, name, "ShuffleChannel", whole);
-  if (!*out) return NN_MODEL;
-  memcpy((*out)->shape, whole->shape, sizeof(whole->shape));
-  return import_int(o->im, *out, "group", view[0]);
+  return order[0] == 1 && order[1] == 0 && from->shape[0] == channels ? from
+                                                                      : NULL;
 }
 
 nn_status onnx_permute(onnx *o, const char *name, onnx_value *value,
                        const int view[3], const int order[3],
                        import_layer **out) {
   int from_one[3];
-  import_layer *from;
+  import_layer *from = value_groups(value->layer, view, order), *layer;
   char *unique = import_unique(o->im, name);
   if (!unique) return NN_NOMEM;
-  if (order[0] == 1 && order[1] == 0) {
-    return value_shuffle(o, unique, value, view, out);
+  if (from) {
+    *out = layer = import_add(o->im, unique, "ShuffleChannel", from);
+    if (!layer) return NN_MODEL;
+    memcpy(layer->shape, from->shape, sizeof(layer->shape));
+    return import_int(o->im, layer, "group", view[0]);
   }
   nn_status status = onnx_seen(o, value, view, &from);
   if (status) return status;
-  *out = import_add(o->im, unique, "Permute", from);
-  if (!*out) return NN_MODEL;
+  *out = layer = import_add(o->im, unique, "Permute", from);
+  if (!layer) return NN_MODEL;
   for (int i = 0; i < 3; i++) {
     from_one[i] = order[i] + 1;
-    (*out)->shape[i] = view[order[i]];
+    layer->shape[i] = view[order[i]];
   }
-  return import_ints(o->im, *out, "order", 3, from_one);
+  return import_ints(o->im, layer, "order", 3, from_one);
 }
