@@ -20,6 +20,10 @@
 
 #include "caffe.h"
 
+/* Memory that reading n bytes may take: twice what unpacking may
+** (import_file.c), and room for blobs that are turned or widened. */
+#define CAFFE_MEMORY(n) (6 * (n) + ((size_t)256 << 20))
+
 /* Blobs -------------------------------------------------------------------- */
 
 static caffe_blob *caffe_find(const caffe_net *net, const char *name) {
@@ -233,19 +237,20 @@ static nn_status caffe_softmax(caffe_net *net, const caffe_layer *l,
   return caffe_plain(net, l, "Softmax", in, out);
 }
 
-/* The same factor and addend for all channels. */
+/* One factor and one addend for all channels. */
 static nn_status caffe_linear(caffe_net *net, const char *name,
                               import_layer *in, float factor, float addend,
                               import_layer **out) {
-  size_t channels = (size_t)in->shape[0];
-  float *weight = import_alloc(net->im, channels, sizeof(float));
-  float *bias = import_alloc(net->im, channels, sizeof(float));
-  if (!weight || !bias) return NN_NOMEM;
-  for (size_t c = 0; c < channels; c++) {
-    weight[c] = factor;
-    bias[c] = addend;
-  }
-  return caffe_affine(net, name, in, weight, bias, out);
+  import *im = net->im;
+  const int64_t one = 1;
+  float *values = import_alloc(im, 2, sizeof(float));
+  if (!values) return NN_NOMEM;
+  values[0] = factor;
+  values[1] = addend;
+  nn_status status = caffe_add(net, name, "Scale", in, out);
+  if (!status) status = import_weights(im, *out, "weight", 1, &one, values);
+  if (status || addend == 0) return status;
+  return import_weights(im, *out, "bias", 1, &one, values + 1);
 }
 
 static nn_status caffe_power(caffe_net *net, const caffe_layer *l,
@@ -680,6 +685,8 @@ static nn_status caffe_all(caffe_net *net, const uint8_t *text,
                            size_t text_size, const uint8_t *weights,
                            size_t weights_size) {
   import *im = net->im;
+  size_t left = im->left, bound = CAFFE_MEMORY(text_size + weights_size);
+  if (left > bound) im->left = bound;
   im->file = net->deploy;
   nn_status status = caffe_read_net(net, text, text_size);
   im->file = net->weights;
@@ -690,6 +697,7 @@ static nn_status caffe_all(caffe_net *net, const uint8_t *text,
     status = caffe_layer_of(net, &net->layers[i]);
   }
   if (!status) status = caffe_names(net);
+  if (left > bound) im->left += left - bound;
   if (!status || im->error[0]) return status;
   return import_no_memory(im);
 }

@@ -464,8 +464,8 @@ nn_status caffe_read_mean(import *im, const char *path, int channels,
   }
   if (!(most < 1e9)) return import_fail(im, NULL, "a mean that is no number");
   if (most > 0.01) {
-    import_warn(im, "%s: a mean image; its mean over each channel is taken off, "
-                "from which its pixels are up to %.1f away", path, most);
+    import_warn(im, "%s: a mean image; its mean over each channel is taken "
+                "off, from which its pixels are up to %.1f away", path, most);
   }
   im->file = before;
   return NN_OK;

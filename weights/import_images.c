@@ -3,9 +3,9 @@
 ** with: an SQLite file, opened for reading, whose table has a column of
 ** pictures as BLOBs.
 **
-** The pictures are spread evenly over the table, since one that was filled class
-** by class would else show one class.  One that cannot be decoded is skipped and
-** counted, as everywhere in binhash.
+** The pictures are spread evenly over the table, since one that was filled
+** class by class would else show one class.  What cannot be decoded is skipped
+** and counted, as everywhere in binhash.
 */
 #include <sqlite3.h>
 #include <string.h>

@@ -116,7 +116,9 @@ static nn_status prototxt_word(prototxt_reader *r, int value) {
   while (r->p < r->end &&
          (prototxt_letter(*r->p) ||
           (value && (*r->p == '-' || *r->p == '+' || *r->p == '.')))) {
-    if (n == PROTOTXT_WORD - 1) return prototxt_fail(r, "too long a word", NULL);
+    if (n == PROTOTXT_WORD - 1) {
+      return prototxt_fail(r, "too long a word", NULL);
+    }
     r->word[n++] = (char)*r->p++;
   }
   r->word[n] = 0;
