@@ -2,9 +2,8 @@
 ** binhash-import: somebody's network as a model file.
 **
 **   binhash-import caffe DEPLOY.prototxt WEIGHTS.caffemodel -o MODEL [options]
-    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported},
-    /* there is nothing to read: it is a model already */
-    {"model", "FLOAT.safetensors --int8 IMAGES.db", 1, NULL, NULL}};
+**   binhash-import onnx NET.onnx -o MODEL [options]
+**   binhash-import model FLOAT.safetensors --int8 IMAGES.db -o MODEL
 **   binhash-import --list
 **
 ** What binhash_load() reads, and so img_hash(image, 'mine'), comes out of here.
@@ -34,12 +33,9 @@ typedef struct tool_format {
 static const tool_format tool_formats[] = {
     {"caffe", "DEPLOY.prototxt WEIGHTS.caffemodel", 2, import_caffe,
      import_caffe_supported},
-<<<<<<< HEAD
+    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported},
     /* there is nothing to read: it is a model already */
     {"model", "FLOAT.safetensors --int8 IMAGES.db", 1, NULL, NULL}};
-=======
-    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported}};
->>>>>>> b
 
 enum { TOOL_FORMATS = sizeof(tool_formats) / sizeof(*tool_formats) };
 
