@@ -25,6 +25,11 @@ $(T)/%: tests/unit/%.c $(NN_OBJ)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
 
+# The quantiser is of the tools, and needs no protobuf.
+QUANTISE := $(wildcard weights/quantise*.c)
+$(T)/test_quantise: $(QUANTISE:%.c=$(B)/obj/%.o)
+$(A)/test_quantise: $(QUANTISE:%.c=$(A)/obj/%.o)
+
 # The same pictures with stb_image's plain C in place of its SSE2 or NEON.
 $(T)/picture_scalar.o: nn/picture.c
 	@mkdir -p $(@D)
