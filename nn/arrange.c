@@ -3,10 +3,10 @@
 ** ShuffleChannel, Padding, Constant, Reshape and Flatten.
 **
 ** Networks that come from other frameworks are full of them: branches that are
-** put side by side, halves of a blob that go separate ways, channels that change
-** places so that the groups of the next convolution see each other's.  An array
-** of images lies in memory with its last side together, so everything here is
-** copies of the longest pieces that stay whole.
+** put side by side, halves of a blob that go separate ways, channels that
+** change places so that the groups of the next convolution see each other's.
+** An array of images lies in memory with its last side together, so everything
+** here is copies of the longest pieces that stay whole.
 **
 ** Reshape and Flatten change a shape and no byte; where plan.c lets them write
 ** over what they read, nothing is done at all.

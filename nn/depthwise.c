@@ -2,12 +2,13 @@
 ** Depthwise convolutions: those whose groups have one channel to read, half of
 ** the layers of MobileNet, ShuffleNet and EfficientNet.
 **
-** layers.c unrolls a convolution into columns and multiplies matrices.  With one
-** channel a group such a matrix has one row, or a few: the columns are nine times
-** the image, written once and read once, and nothing is gained by a library.
-** Here each output row is the sum of its taps, each of which is an input row
-** moved by some pixels and multiplied by one weight.  A row and its sum stay in
-** the first cache, and a loop along a row is what a compiler's vectors fit.
+** layers.c unrolls a convolution into columns and multiplies matrices.  With
+** one channel a group such a matrix has one row, or a few: the columns are nine
+** times the image, written once and read once, and nothing is gained by a
+** library.  Here each output row is the sum of its taps, each of which is an
+** input row moved by some pixels and multiplied by one weight.  A row and its
+** sum stay in the first cache, and a loop along a row is what a compiler's
+** vectors fit.
 **
 ** Three taps of a row, the usual kernel, are added in one pass over the part
 ** where all three lie within the image.

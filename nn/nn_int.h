@@ -89,6 +89,9 @@ nn_status nn_json_parse(const nn_memory *mem, const char *what,
 /* The member of an object, NULL if there is none or it is no object. */
 const nn_json *nn_json_get(const nn_json *object, const char *key);
 
+/* Bytes of the UTF-8 sequence at p < end, 0 if it is none. */
+int nn_utf8(const uint8_t *p, const uint8_t *end);
+
 /* A name out of a file as an error may show it: bounded, control bytes as
 ** \xNN.  Use as nn_shown_name(name).text within the call that needs it. */
 typedef struct nn_shown {
@@ -139,6 +142,7 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_LAYER_MAX 1024    /* layers of a network */
 #define NN_TENSOR_MAX 8192   /* tensors of a file */
 #define NN_HEAD_MAX 64       /* heads of a file */
+#define NN_ALIAS_MAX 2048    /* further names of blobs */
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
@@ -162,6 +166,11 @@ typedef struct nn_preprocess {
   float mean[3], scale[3];
 } nn_preprocess;
 
+typedef struct nn_alias {
+  const char *name;
+  int blob;
+} nn_alias;
+
 struct nn_model {
   nn_memory mem;
   struct nn_chunk *blocks;    /* all that it owns, freed together */
@@ -174,6 +183,8 @@ struct nn_model {
   nn_layer *layers;
   int layer_count;
   nn_blob *blobs;
+  struct nn_alias *aliases;   /* further names of blobs */
+  int alias_count;
   nn_preprocess preprocess;
   nn_head *heads;
   int head_count;
@@ -202,6 +213,12 @@ nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
 /* network.c: the description, from the header's text, into layers and blobs. */
 nn_status nn_network_read(nn_model *model, const char *text, size_t n,
                           nn_error *err);
+/* The same a piece at a time, for who writes a network and runs each layer as
+** soon as it is there: the input, with room for so many layers, then each. */
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err);
+nn_status nn_network_layer(nn_model *model, const nn_json *layer,
+                           nn_error *err);
 /* heads.c: preprocessing and heads, once there are layers. */
 nn_status nn_heads_read(nn_model *model, const nn_json *network,
                         nn_error *err);
@@ -317,6 +334,12 @@ void nn_int_values(const nn_blob *blob, int n, const void *from, float *to);
 void nn_int_fast(const nn_int_step *step);
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* mix.c: layers that read several blobs; gather.c: those that move bytes. */
+void nn_mix_run(const nn_int_step *step);
+nn_status nn_mix_ready(nn_model *model, nn_layer *layer, nn_error *err);
+void nn_gather_run(const nn_int_step *step);
+nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
 /* packed.c: convolutions and inner products through the kernels. */
 void nn_packed_run(const nn_int_step *step);

@@ -3,14 +3,14 @@
 ** scale for each channel, and the arithmetic of several blobs.
 **
 ** What comes between two multiplications of matrices, and costs what reading
-** and writing memory costs.  All of them may write over what they read (plan.c),
-** so an element is read from every bottom before it is written.
+** and writing memory costs.  All of them may write over what they read
+** (plan.c), so an element is read from every bottom before it is written.
 **
 ** Broadcasting: a side of 1 goes with any.  A blob of one bottom then stands
 ** still along that side, which here is a stride of 0; a squeeze-and-excitation
-** block's factors, one for each channel, stand still along a whole plane.  Sides
-** along which all bottoms run alike are made one, so that what is not broadcast
-** is one long loop.
+** block's factors, one for each channel, stand still along a whole plane.
+** Sides along which all bottoms run alike are made one, so that what is not
+** broadcast is one long loop.
 */
 #include <math.h>
 #include <string.h>
@@ -156,9 +156,10 @@ static size_t pointwise_run_sides(const nn_step *s, int side[4], int *rows) {
 static const float *pointwise_at(const nn_step *s, int j, int i, int c,
                                  int y) {
   const nn_blob *in = &s->blobs[s->layer->bottom[j]];
-  size_t plane = (size_t)in->h * (size_t)in->w;
-  return s->in[j] + (size_t)i * in->size + (in->c == 1 ? 0 : (size_t)c * plane) +
-         (in->h == 1 ? 0 : (size_t)y * (size_t)in->w);
+  size_t at = (size_t)i * in->size;
+  if (in->c > 1) at += (size_t)c * (size_t)in->h * (size_t)in->w;
+  if (in->h > 1) at += (size_t)y * (size_t)in->w;
+  return s->in[j] + at;
 }
 
 static void pointwise_eltwise(const nn_step *s) {
