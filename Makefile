@@ -76,7 +76,7 @@ help:
 	@echo 'make MODEL=none   without the compiled-in model (or MODEL=NAME)'
 	@echo 'make eval         retrieval quality (DATA=FILE)'
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
-	@echo 'make bench-peers  install the peers of the index: sqlite-vec, FAISS'
+	@echo 'make bench-peers  install peers: sqlite-vec, FAISS, onnxruntime'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
 	@echo 'make import-peers  install onnxruntime, compare every ONNX network'
 	@echo 'make soak         the index under trial for hours'

@@ -310,6 +310,8 @@ typedef struct nn_int_step {
   void *scratch;
   const nn_int_form *form;
   const nn_blas *blas;          /* NULL but in the cross-check */
+  struct nn_team *team;         /* floats.h */
+  float *private_scratch;       /* NN_FLOAT_SCRATCH for each of the team */
 } nn_int_step;
 
 /* Bytes from one position of a blob of bytes to the next. */

@@ -11,6 +11,9 @@
 ** are a matter of pointers, an inner product is a convolution whose kernel is
 ** the whole plane, and a batch is more positions.
 **
+** Strips of positions, or parts of the blocks where those are few, are the tasks
+** of a team, if there is one (team.c).
+**
 ** The outer loop goes over blocks of channels and the inner one over positions,
 ** so that the weights of a block stay in the cache; pointers are made for a
 ** strip of positions at a time.
@@ -27,7 +30,7 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "floats.h"
 
 /* Pointers that are made at a time, unless one step needs more. */
 #define PACKED_POINTERS 8192
@@ -187,21 +190,22 @@ static void packed_write(const nn_int_step *s, const packed_block *b, int rows,
   }
 }
 
-/* Positions [first, last), with the pointers of all of them at hand.  `moved`
-** is the channel that these point at. */
+/* Positions [first, last) of the blocks [block, blocks), with the pointers of
+** all of them at hand.  `moved` is the channel that these point at. */
 static void packed_strip(const nn_int_step *s, size_t first, size_t last,
-                         const uint8_t **pointers, int32_t *sums) {
+                         int block, int blocks, const uint8_t **pointers,
+                         int32_t *sums) {
   const nn_layer *l = s->layer;
   const nn_blob *in = &s->blobs[l->bottom[0]];
   size_t taps = packed_taps(l), most = (size_t)s->form->rows;
   size_t bytes = packed_bytes(l, s->blobs);
-  int blocks = packed_blocks(l, &s->blobs[l->top]), moved = 0;
+  int moved = 0;
   for (size_t p = first; p < last; p++) {
     size_t tile = (p - first) / most * most, left = last - first - tile;
     packed_point(s, p, left < most ? left : most,
                  pointers + tile * taps + (p - first - tile));
   }
-  for (int k = 0; k < blocks; k++) {
+  for (int k = block; k < blocks; k++) {
     packed_block b = packed_get(l, s->blobs, k);
     if (b.in != moved) {
       for (size_t i = 0; i < (last - first) * taps; i++) {
@@ -228,18 +232,53 @@ static void packed_fill(const nn_blob *top, size_t positions, uint8_t *out) {
   }
 }
 
+/* A layer's work in tasks: strips of positions by parts of the blocks. */
+typedef struct packed_job {
+  const nn_int_step *step;
+  size_t positions, strip, strips;
+  int blocks, part;             /* of all, of a task */
+  int alone;                    /* scratch memory is the step's */
+} packed_job;
+
+static void packed_task(void *context, size_t task, int worker) {
+  const packed_job *job = context;
+  const nn_int_step *s = job->step;
+  size_t first = task % job->strips * job->strip, last = first + job->strip;
+  int block = (int)(task / job->strips) * job->part;
+  int end = job->blocks - block < job->part ? job->blocks : block + job->part;
+  int32_t *sums = s->scratch;
+  if (!job->alone) {
+    sums = (int32_t *)(void *)(s->private_scratch +
+                               (size_t)worker * NN_FLOAT_SCRATCH);
+  }
+  packed_strip(s, first, last < job->positions ? last : job->positions, block,
+               end, (const uint8_t **)(void *)(sums + (size_t)s->form->rows *
+                                                          NN_INT_BLOCK),
+               sums);
+}
+
 void nn_packed_run(const nn_int_step *s) {
   const nn_blob *top = &s->blobs[s->layer->top];
-  size_t taps = packed_taps(s->layer), rows = (size_t)s->form->rows;
-  size_t positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
-  size_t strip = PACKED_POINTERS / (taps * rows) * rows;
-  int32_t *sums = s->scratch;
-  const uint8_t **pointers =
-      (const uint8_t **)(void *)(sums + rows * NN_INT_BLOCK);
-  if (strip < rows) strip = rows;
-  for (size_t p = 0; p < positions; p += strip) {
-    size_t last = positions - p < strip ? positions : p + strip;
-    packed_strip(s, p, last, pointers, sums);
+  packed_job job;
+  size_t rows = (size_t)s->form->rows, threads = (size_t)nn_team_size(s->team);
+  job.step = s;
+  job.positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
+  job.strip = PACKED_POINTERS / (packed_taps(s->layer) * rows) * rows;
+  if (job.strip < rows) job.strip = rows;
+  job.blocks = job.part = packed_blocks(s->layer, top);
+  job.alone = threads == 1 || nn_packed_scratch(s->layer) > NN_FLOAT_SCRATCH;
+  if (!job.alone) {
+    size_t share = (job.positions + 2 * threads - 1) / (2 * threads);
+    share = (share + rows - 1) / rows * rows;
+    if (share < job.strip) job.strip = share;
   }
-  packed_fill(top, positions, s->out);
+  job.strips = (job.positions + job.strip - 1) / job.strip;
+  if (!job.alone && job.strips < 2 * threads) {
+    int parts = (int)((2 * threads + job.strips - 1) / job.strips);
+    job.part = (job.blocks + parts - 1) / parts;
+  }
+  size_t parts = (size_t)((job.blocks + job.part - 1) / job.part);
+  nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,
+              &job);
+  packed_fill(top, job.positions, s->out);
 }

@@ -148,6 +148,8 @@ static void run_integer(const run_pass *pass, int i) {
   step.scratch = pass->scratch;
   step.form = model->form;
   step.blas = pass->blas;
+  step.team = pass->team;
+  step.private_scratch = pass->private_scratch;
   step.out = run_place(pass, layer->top);
   for (int j = 0; j < layer->bottoms; j++) {
     step.in[j] = run_place(pass, layer->bottom[j]);
@@ -222,7 +224,9 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
     scratch = nn_crosscheck_scratch();
   }
   size_t threads = (size_t)nn_team_size(pass->team);
-  size_t private = model->kind == NN_FLOAT32 ? threads * NN_FLOAT_SCRATCH : 0;
+  size_t private = model->kind == NN_FLOAT32 || threads > 1
+                       ? threads * NN_FLOAT_SCRATCH
+                       : 0;
   size_t fixed = private + model->arena + scratch;
   if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
     return nn_fail(err, NN_NOMEM, "out of memory");
@@ -286,7 +290,9 @@ nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
     pass.blas = nn_blas_get(err);
     if (!pass.blas) return err->status;
   }
-  if (floats && !blas) status = nn_team_open(mem, threads, &pass.team, err);
+  if (engine == NN_FAST && !blas) {
+    status = nn_team_open(mem, threads, &pass.team, err);
+  }
   if (!status) status = run_pieces(mem, &pass, input, batch, err);
   nn_team_close(pass.team);
   /* a blob that was named twice was written where it was named last */

@@ -15,32 +15,6 @@ echo
 echo "The index"
 sh tests/bench/index.sh
 
-peers=../shared/peers/forward
-out=build/peers
-python=/usr/bin/python3
 echo
-echo "The paper's network, float32, forward pass"
-if [ ! -f $out/caffenet48.safetensors ]; then
-  echo "skipped: no $out/caffenet48.safetensors (make test makes it where" \
-    "../shared/peers is)"
-  exit 0
-fi
-ratio() {
-  awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'
-}
-for threads in 1 2; do
-  for batch in 1 32; do
-    ours=$(build/binhash-run $out/caffenet48.safetensors fc8_kevin_encode \
-      --batch $batch --threads $threads --time 9 <$out/input32.f32 2>&1 \
-      >/dev/null | sed -n 's/^median_ms //p')
-    theirs=$(cd $peers && PEERS="$OLDPWD/$out" $python bench_cv.py $threads \
-      $batch 2>/dev/null | sed -n 's/.*"median_ms": \([0-9.]*\).*/\1/p')
-    if [ -n "$theirs" ]; then
-      echo "  $threads threads, batch $batch: ours $ours ms," \
-        "OpenCV DNN $theirs ms, ratio $(ratio "$ours" "$theirs")"
-    else
-      echo "  $threads threads, batch $batch: ours $ours ms" \
-        "(OpenCV is not there to compare)"
-    fi
-  done
-done
+echo "Networks, forward pass"
+sh tests/bench/forward.sh

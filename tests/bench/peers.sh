@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches the peers of the index into build/: sqlite-vec from npm, FAISS from
+# Fetches the peers into build/: sqlite-vec from npm, FAISS and onnxruntime from
 # PyPI.  `make bench-peers` calls this; nothing else needs the network.  Where
 # one cannot be had, the benchmark leaves its lines out.
 cd "$(dirname "$0")/../.." || exit 1
@@ -13,11 +13,11 @@ if [ ! -f build/bench/node_modules/$package/vec0.so ]; then
     >build/bench/npm.log 2>&1 ||
     echo "no sqlite-vec (build/bench/npm.log)"
 fi
-if ! build/venv-bench/bin/python -c 'import faiss' 2>/dev/null; then
+if ! build/venv-bench/bin/python -c 'import faiss, onnxruntime, onnx' 2>/dev/null; then
   { /usr/bin/python3 -m venv build/venv-bench &&
-    build/venv-bench/bin/pip install -q faiss-cpu numpy
+    build/venv-bench/bin/pip install -q faiss-cpu onnxruntime onnx numpy
   } >build/bench/pip.log 2>&1 ||
-    echo "no FAISS (build/bench/pip.log)"
+    echo "no FAISS or onnxruntime (build/bench/pip.log)"
 fi
 for peer in build/bench/node_modules/$package/vec0.so \
   build/venv-bench/bin/python; do

@@ -225,6 +225,53 @@ static void test_alignment(void **state) {
   net_close(&t);
 }
 
+/* A network whose layers are large enough for several tasks each, by positions
+** and by blocks of channels. */
+static void add_wide(net *t, int seed) {
+  net_open(t, (uint64_t)seed + 300, 3, 11 + seed % 7, 13);
+  net_add(t, NN_CONVOLUTION, 1, (int[]){0}, 0);
+  net_add(t, NN_CONVOLUTION, 1, (int[]){1}, 0);
+  net_add(t, NN_FLATTEN, 1, (int[]){2}, 0);
+  net_add(t, NN_INNER_PRODUCT, 1, (int[]){3}, 1);
+}
+
+static void test_threads(void **state) {
+  (void)state;
+  for (int i = 0; i < 40; i++) {
+    net t;
+    size_t n;
+    nn_error err;
+    nn_model *model = NULL;
+    add_wide(&t, i);
+    uint8_t *file = builder_finish(&t.b, &n);
+    assert_int_equal(nn_model_open(&nn_memory_libc, file, n, &model, &err),
+                     NN_OK);
+    int blob = nn_model_last_blob(model), batch = 1 + i % 3;
+    size_t in = model->blobs[0].size * (size_t)batch;
+    size_t size = model->blobs[blob].size * (size_t)batch;
+    float *input = malloc(in * sizeof(float)), *out[2];
+    for (size_t j = 0; j < in; j++) {
+      input[j] = (float)builder_pick(&t.b, 0, 255);
+    }
+    for (int k = 0; k < 2; k++) out[k] = malloc(size * sizeof(float));
+    assert_int_equal(nn_run(&nn_memory_libc, model, NN_REFERENCE, input, batch,
+                            blob, out[0], &err), NN_OK);
+    for (int threads = 1; threads <= 5; threads += 2) {
+      memset(out[1], 0, size * sizeof(float));
+      assert_int_equal(nn_run_team(&nn_memory_libc, model, NN_FAST, threads,
+                                   input, batch, &blob, 1, &out[1], &err),
+                       NN_OK);
+      assert_memory_equal(out[0], out[1], size * sizeof(float));
+    }
+    free(out[0]);
+    free(out[1]);
+    free(input);
+    nn_model_close(model);
+    free(file);
+    net_close(&t);
+  }
+}
+
 static void test_arguments(void **state) {
   net t;
   size_t n;
@@ -359,6 +406,7 @@ int main(void) {
       cmocka_unit_test(test_heads),
       cmocka_unit_test(test_odd_pixels),
       cmocka_unit_test(test_alignment),
+      cmocka_unit_test(test_threads),
       cmocka_unit_test(test_arguments),
       cmocka_unit_test(test_batch_in_pieces),
       cmocka_unit_test(test_every_allocation_fails),

@@ -1,0 +1,96 @@
+#!/bin/sh
+# The forward pass beside onnxruntime's and OpenCV's, on the networks of the
+# peers folder: the paper's CaffeNet-48 and a small 32x32 net, in float32 and in
+# integers.  The same weights; rounds go to the engines in turn, and of each the
+# least time counts, since machines are shared.
+#
+# build/peers is made by `make test` where ../shared/peers is; onnxruntime comes
+# with `make bench-peers`.  ROUNDS=3, and RUNS times a round.
+cd "$(dirname "$0")/../.." || exit 1
+peers=../shared/peers/forward
+out=build/peers
+images=../shared/data/tinyimagenet-a.db
+venv=build/venv-bench/bin/python
+rounds=${ROUNDS:-3}
+if [ ! -f $out/caffenet48.safetensors ] || [ ! -d $peers ]; then
+  echo "skipped: no $out/caffenet48.safetensors (make test makes it where" \
+    "../shared/peers is)"
+  exit 0
+fi
+
+# The other forms of the two networks, made once.
+import() {
+  [ -f "$2" ] && return
+  build/binhash-import $1 -o "$2" >$out/import.log 2>&1 ||
+    { echo "no $2 (binhash-import says $(tail -1 $out/import.log))"; rm -f "$2"; }
+}
+if [ -x build/binhash-import ]; then
+  import "onnx $out/small48.onnx --mean 0 --std 1" $out/small48.safetensors
+  if [ -f $images ]; then
+    for net in caffenet48 small48; do
+      import "model $out/$net.safetensors --int8 $images --limit 64" \
+        $out/$net-int8.safetensors
+    done
+  fi
+fi
+if [ -x $venv ] && $venv -c 'import onnxruntime, onnx' 2>/dev/null; then
+  [ -f $out/small48_int8.onnx ] || (cd $peers &&
+    PEERS="$OLDPWD/$out" "$OLDPWD/$venv" quant_ort.py) >$out/quant.log 2>&1
+else
+  echo "(no onnxruntime: make bench-peers)"
+  venv=
+fi
+
+least() { sort -n | head -1; }
+
+# ours MODEL INPUT THREADS BATCH RUNS ENGINE: the least milliseconds.
+ours() {
+  build/binhash-run "$1" --batch "$4" --threads "$3" --time "$5" \
+    --engine "$6" <"$2" 2>&1 >/dev/null | sed -n 's/^least_ms //p'
+}
+onnx() {
+  [ "$venv" ] || return
+  (cd $peers && PEERS="$OLDPWD/$out" "$OLDPWD/$venv" bench_ort.py "$@") \
+    2>/dev/null | sed -n 's/.*"min_ms": \([0-9.]*\).*/\1/p'
+}
+opencv() {
+  (cd $peers && PEERS="$OLDPWD/$out" /usr/bin/python3 bench_cv.py "$@") \
+    2>/dev/null | sed -n 's/.*"min_ms": \([0-9.]*\).*/\1/p'
+}
+
+# row NAME MODEL INPUT PEER PEER-ARGUMENTS: one line for each of threads, batch.
+row() {
+  name=$1 model=$2 input=$3 peer=$4
+  shift 4
+  [ -f "$model" ] || return
+  for threads in 1 2; do
+    for batch in 1 32; do
+      runs=$((batch == 1 ? 20 : 4))
+      : >$out/ours.ms; : >$out/blas.ms; : >$out/theirs.ms
+      round=0
+      while [ $round -lt "$rounds" ]; do
+        ours "$model" "$input" $threads $batch $runs fast >>$out/ours.ms
+        ours "$model" "$input" $threads $batch $runs blas >>$out/blas.ms
+        $peer $threads $batch "$@" >>$out/theirs.ms
+        round=$((round + 1))
+      done
+      awk -v name="$name" -v t=$threads -v b=$batch -v peer="$peer" \
+        -v a="$(least <$out/ours.ms)" -v o="$(least <$out/blas.ms)" \
+        -v p="$(least <$out/theirs.ms)" 'BEGIN {
+          printf "  %-22s %d thread%s batch %2d: ours %7.2f ms an image, " \
+            "OpenBLAS %7.2f", name, t, t > 1 ? "s," : ", ", b, a / b, o / b
+          if (p != "") printf ", %s %7.2f, ratio %.2f", peer, p / b, a / p
+          print ""
+        }'
+    done
+  done
+}
+
+row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 onnx
+row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 opencv
+row "small net, float32" $out/small48.safetensors $out/small_input32.f32 \
+  onnx small
+row "CaffeNet-48, integers" $out/caffenet48-int8.safetensors \
+  $out/input32.f32 onnx "$(pwd)/$out/caffenet48_int8.onnx"
+row "small net, integers" $out/small48-int8.safetensors \
+  $out/small_input32.f32 onnx small "$(pwd)/$out/small48_int8.onnx"
