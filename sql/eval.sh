@@ -15,8 +15,8 @@
 #     card      what a distance means, and images a second
 #
 # Every picture is hashed once, by two processes at a time, in slices that are
-# kept in build/eval/, in one folder for each build of the extension and model
-# file: what was cut off goes on, and a second run only evaluates.  The protocol
+# kept in build/eval/, in one folder for each model file, build of the extension
+# and data: what was cut off goes on, and a second run only evaluates.  The protocol
 # of each figure stands in sql/eval/ and tests/eval/ranking.c.
 set -e
 cd "$(dirname "$0")/.."
@@ -24,6 +24,7 @@ data=${1:-../shared/data}
 models=${2:-$(ls weights/*.safetensors)}
 sections=${3:-classes unseen copies views card}
 PYTHON=${PYTHON:-/usr/bin/python3}
+out=${EVAL_OUT:-build/eval}
 fail() { echo "make eval: $*" >&2; exit 1; }
 note() { echo "$*" >&2; }
 [ -e "$data" ] || fail "no file or folder '$data'; give one with DATA=FILE or" \
@@ -192,8 +193,8 @@ classes() {
         "INSERT INTO figures SELECT '$set', '$(quoted "$head")', 'float', name,
            value FROM others.figures"
     fi
-    plot=build/eval/$name-$set.svg
-    [ "$head" = "$name" ] || plot=build/eval/$name-$head-$set.svg
+    plot=$out/$name-$set.svg
+    [ "$head" = "$name" ] || plot=$out/$name-$head-$set.svg
     arg="CREATE TEMP TABLE arg AS SELECT '$set' AS set_name,
       '$(quoted "$head")' AS head, '$plot' AS file"
     sql "$dir/figures.db" "$arg" "$@" \
@@ -248,7 +249,7 @@ unseen() {
 edits() {
   originals=$(sqlite3 -batch "$tiny" "SELECT min(1000, count(*) / 10) FROM images
     WHERE split = 'val'")
-  edits=build/eval/edits-$(cat tests/eval/edits.py "$tiny" | sha256sum |
+  edits=$out/edits-$(cat tests/eval/edits.py "$tiny" | sha256sum |
     cut -c 1-12).db
   [ -f "$edits" ] && return
   if ! "$PYTHON" -c 'import PIL' 2>/dev/null; then
@@ -365,13 +366,19 @@ speed() {
        n / 86400.0 / (julianday('now') - at)) FROM begun, done"
 }
 
+# What the figures of a model file depend on, beside the file.
+sources=$(cat build/binhash.so "$cifar" "$mnist" "$tiny" "$tiny_b" "$other" \
+  2>/dev/null | sha256sum)
+
 for model in $models; do
   [ -f "$model" ] || fail "no model file '$model'"
   name=$(basename "$model" .safetensors)
-  dir=build/eval/$(cat build/binhash.so "$model" | sha256sum | cut -c 1-12)
+  dir=$out/$({ echo "$sources"; cat "$model"; } | sha256sum |
+    cut -c 1-12)
   mkdir -p "$dir"
   rm -f "$dir/model.db"
-  sql "$dir/model.db" "CREATE TEMP TABLE arg AS SELECT '$(quoted "$model")' AS model" \
+  sql "$dir/model.db" "CREATE TEMP TABLE arg AS SELECT
+    '$(quoted "$model")' AS model" \
     '.output /dev/null' "SELECT binhash_load('first', model) FROM arg" '.output' \
     '.read sql/eval/model.sql'
   if wants classes || wants card; then

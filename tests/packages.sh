@@ -13,7 +13,7 @@ case $1 in
   demo) want="$build mate-backgrounds graphicsmagick exiv2" ;;
   test)
     want="$build libcmocka-dev libopenblas-serial-dev pkg-config python3
-          python3-venv"
+          python3-venv python3-numpy python3-pil"
     # The paper's network is compared with a float64 reference where the peers
     # lie beside this checkout.
     if [ -f ../shared/peers/forward/gen.py ]; then

@@ -100,6 +100,8 @@ suite_builds() { sh tests/hosts/builds.sh; }
 
 suite_exact() { sh tests/exact/exact.sh short; }
 
+suite_eval() { sh tests/eval/short.sh; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
@@ -125,7 +127,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential index hosts \
-             builds exact peers asan sql_asan}; do
+             builds exact eval peers asan sql_asan}; do
   run $suite
 done
 echo
