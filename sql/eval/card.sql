@@ -10,9 +10,11 @@ FROM (SELECT distance, sum(same) AS same, sum(pairs - same) AS others,
       FROM pairs JOIN arg USING (set_name, head, method) GROUP BY distance)
 WINDOW w AS (ORDER BY distance);
 CREATE TEMP TABLE probable AS
-SELECT distance, recall, prior * s / nullif(prior * s + (1 - prior) * o, 0) AS p,
+SELECT distance, recall,
+  prior * s / nullif(prior * s + (1 - prior) * o, 0) AS p,
   prior * recall / nullif(prior * recall + (1 - prior) * wrong, 0) AS upto
-FROM (SELECT distance, 1.0 * same / all_same AS s, 1.0 * others / all_others AS o,
+FROM (SELECT distance, 1.0 * same / all_same AS s,
+        1.0 * others / all_others AS o,
         1.0 * all_same_to / all_same AS recall,
         1.0 * others_to / all_others AS wrong FROM likely), arg;
 .print

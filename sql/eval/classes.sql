@@ -36,7 +36,8 @@ SELECT printf('classification error        %7.2f %%',
   100 * avg(c.predicted IS NOT n.name))
 FROM test.codes AS c JOIN arg USING (head)
 JOIN source.classes AS n ON n.label = c.label;
-SELECT printf('near-binary                 %7.1f %% of latent outputs: below 0.1, above 0.9',
+SELECT printf('near-binary                 %7.1f %% of latent outputs: below '
+  || '0.1, above 0.9',
               100 * avg(binary)) FROM test.codes JOIN arg USING (head);
 SELECT printf('distinct codes              %d of %d (train), %d of %d (test)',
   a.d, a.n, b.d, b.n)
@@ -44,8 +45,8 @@ FROM (SELECT count(DISTINCT code) AS d, count(*) AS n
       FROM train.codes JOIN arg USING (head)) AS a,
      (SELECT count(DISTINCT code) AS d, count(*) AS n
       FROM test.codes JOIN arg USING (head)) AS b;
-SELECT printf('a bit is 1 in               %.1f %% to %.1f %% of codes (train); '
-  || 'mean distance from 50 %%: %.1f', 100 * (value ->> '$.least'),
+SELECT printf('a bit is 1 in               %.1f %% to %.1f %% of codes '
+  || '(train), %.1f from 50 %% in the mean', 100 * (value ->> '$.least'),
   100 * (value ->> '$.most'), 100 * (value ->> '$.bias')) || char(10) ||
   printf('correlation of two bits     %.3f, mean of its size',
          value ->> '$.correlation')

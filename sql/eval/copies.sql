@@ -2,9 +2,9 @@
 -- pairs of an edited picture and a picture of the database by distance.
 --
 -- A pair is called the same when its distance is at most a threshold, which is
--- one for all kinds of edit.  micro-AP ranks all pairs of a kind by distance and
--- is the expected value over orders of ties: of c pairs at one distance, m of
--- them the same, behind n pairs with r, the precisions at those m add up to
+-- one for all kinds of edit.  micro-AP ranks all pairs of a kind by distance,
+-- and is the expected value over orders of ties: of c pairs at one distance, m
+-- of them the same, behind n pairs with r, the precisions at those m add up to
 --   m/c * sum over i = 1..c of (r + 1 + (i-1)(m-1)/(c-1)) / (n + i).
 .mode list
 CREATE TEMP TABLE shown(place INT, kind TEXT PRIMARY KEY, parts INT);
@@ -16,7 +16,7 @@ CREATE TEMP TABLE counted AS
 SELECT place, kind, method, distance, pairs, same
 FROM pairs JOIN arg USING (set_name, head) JOIN shown USING (kind)
 UNION ALL
-SELECT 9 + 4 * parts, CASE parts WHEN 0 THEN 'those above' ELSE 'those three' END,
+SELECT 9 + 4 * parts, iif(parts, 'those three', 'those above'),
   method, distance, sum(pairs), sum(same)
 FROM pairs JOIN arg USING (set_name, head) JOIN shown USING (kind)
 GROUP BY parts, method, distance
@@ -72,6 +72,6 @@ ORDER BY place;
 SELECT printf('%-13s', 'threshold') || group_concat(
   printf('          %6d %6d %6d  ', precise, rare, rarest), '')
 FROM (SELECT * FROM threshold ORDER BY method);
-SELECT 'microAP: all pairs ranked by distance.  P.9: recall at precision 0.9; 1e-4,
-1e-6: recall at that rate of false positives among pairs that are not the same.
-One threshold serves all edits.  Training never used blur, border and text.';
+SELECT 'microAP: all pairs ranked by distance.  P.9: recall at precision 0.9;
+1e-4, 1e-6: recall at that rate of false positives among the pairs that are not
+the same.  One threshold serves all edits.  No training used blur, border, text.';

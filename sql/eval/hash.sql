@@ -17,7 +17,8 @@ SELECT h.head, p.id, p.split, p.label, img_hash(p.image, h.name) AS code,
   eval_beyond(img_layer(p.image, h.latent, h.name), 2.1972245773) AS binary,
   CASE h.number WHEN 0 THEN img_features(p.image, h.name) END AS features
 FROM (SELECT * FROM picture WHERE id % (SELECT parts FROM arg) =
-        (SELECT part FROM arg) AND id > (SELECT coalesce(max(id), -1) FROM codes)
+        (SELECT part FROM arg) AND
+        id > (SELECT coalesce(max(id), -1) FROM codes)
       ORDER BY id LIMIT 2000) AS p
 CROSS JOIN model.heads AS h;
 -- A perceptual hash of the 32x32 pixels that the default model sees, and noise.

@@ -9,7 +9,8 @@ SELECT h.head, p.id, p.split, p.label, (
   SELECT eval_views(code) FROM img_hash_views(p.image,
     CASE p.split WHEN 'flip' THEN 'flip' ELSE 'd4' END, h.name))
 FROM (SELECT * FROM picture WHERE id % (SELECT parts FROM arg) =
-        (SELECT part FROM arg) AND id > (SELECT coalesce(max(id), -1) FROM codes)
+        (SELECT part FROM arg) AND
+        id > (SELECT coalesce(max(id), -1) FROM codes)
       ORDER BY id LIMIT 500) AS p
 CROSS JOIN model.heads AS h;
 COMMIT;

@@ -1,8 +1,9 @@
 -- The figures of one way to make codes: the rows of the view `query` ask for
 -- those of the view `base`, both (id, label, code).  arg.method is its name.
--- Figures go to `figures`; the spread is from the lowest to the highest shuffle.
+-- Figures go to `figures`; spread is from the lowest to the highest shuffle.
 CREATE TEMP TABLE asked AS
-SELECT 0 AS id, eval_database(id, code, label) AS found, NULL AS orders FROM base;
+SELECT 0 AS id, eval_database(id, code, label) AS found, NULL AS orders
+FROM base;
 INSERT INTO asked
 SELECT id, eval_query(code, label, id, first, 0, 1, 10, 100, 200, 300, 400, 500,
                       600, 700, 800, 900, 1000),
@@ -11,7 +12,8 @@ FROM query, arg;
 CREATE TEMP TABLE cut(i INT, name TEXT);
 INSERT INTO cut SELECT 0, '@' || first FROM arg UNION ALL VALUES (1, '@all');
 INSERT INTO figures
-SELECT set_name, head, method, 'mAP' || name, avg(found -> ('$.ap[' || i || ']'))
+SELECT set_name, head, method, 'mAP' || name,
+  avg(found -> ('$.ap[' || i || ']'))
 FROM asked, cut, arg WHERE orders NOT NULL GROUP BY i
 UNION ALL
 SELECT set_name, head, method, 'mAP' || name || ' over min(relevant, K)',

@@ -61,8 +61,9 @@ def write(path, side, names, labels, splits):
     for split, count in splits:
         for i in range(count):
             kind = i % len(names)
-            db.execute('INSERT INTO images(split, label, image) VALUES (?, ?, ?)',
-                       (split, labels[kind], picture(side, names[kind], number)))
+            db.execute(
+                'INSERT INTO images(split, label, image) VALUES (?, ?, ?)',
+                (split, labels[kind], picture(side, names[kind], number)))
             number += 1
     db.commit()
 

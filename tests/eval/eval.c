@@ -1,6 +1,6 @@
 /*
-** The evaluation's functions: what sql/eval/ needs and SQL cannot say, or not in
-** time.  A loadable extension of its own, no part of the product.
+** The evaluation's functions: what sql/eval/ needs and SQL cannot say, or not
+** in time.  A loadable extension of its own, no part of the product.
 **
 **   eval_database(id, code, label)   aggregate: takes these rows, in the place
 **                                    of any before, as the database; their
@@ -21,11 +21,11 @@
 **   eval_random(seed)                8 bytes
 **   eval_byte(n)                     the code of a class
 **
-** A row is a hit if it has the query's label; a NULL label has no hits.  The row
-** whose id is the query's is left out.  k counts rows, 0 is all.  eval_query
-** gives the lists ap, ap_min and p, of the expected average precision over the
-** hits found and over min(relevant, k), and of the expected precision, for each
-** k; and ball, the precision within a radius of 2.  ranking.c says how.
+** A row is a hit if it has the query's label; a NULL label has no hits.  The
+** row whose id is the query's is left out.  k counts rows, 0 is all.
+** eval_query gives the lists ap, ap_min and p: for each k the expected average
+** precision over the hits found and over min(relevant, k), and the expected
+** precision; and ball, the precision within a radius of 2.  ranking.c says how.
 **
 ** The database belongs to the connection.
 */
