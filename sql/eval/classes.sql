@@ -31,6 +31,15 @@ FROM (SELECT place, shown, value FROM row
         AND f.head = arg.head AND f.set_name = arg.set_name
       ORDER BY place, i)
 GROUP BY place ORDER BY place;
+SELECT 'the code loses to ' || coalesce(group_concat(shown, ', '),
+  'none of these') || ' by mAP@1000'
+FROM (
+  SELECT printf('%s (%+.4f)', f.method, f.value - c.value) AS shown
+  FROM figures AS f JOIN arg USING (head, set_name)
+  JOIN figures AS c ON c.head = f.head AND c.set_name = f.set_name
+    AND c.name = f.name AND c.method = 'code'
+  WHERE f.name = 'mAP@1000' AND f.method NOT IN ('code', 'test')
+    AND f.value > c.value);
 .print
 SELECT printf('classification error        %7.2f %%',
   100 * avg(c.predicted IS NOT n.name))

@@ -19,3 +19,11 @@ FROM (SELECT r.place, r.shown, f.value FROM arg, (
       WHERE f.head = arg.head AND f.set_name = arg.set_name
       ORDER BY place, f.method = 'code' DESC, f.method)
 GROUP BY place ORDER BY place;
+SELECT 'the code loses to ' || coalesce(group_concat(shown, ', '),
+  'neither') || ' by precision at 10'
+FROM (
+  SELECT printf('%s (%+.4f)', f.method, f.value - c.value) AS shown
+  FROM figures AS f JOIN arg USING (head, set_name)
+  JOIN figures AS c ON c.head = f.head AND c.set_name = f.set_name
+    AND c.name = f.name AND c.method = 'code'
+  WHERE f.name = 'P@10' AND f.value > c.value);
