@@ -150,12 +150,16 @@ static void eval_orders(sqlite3_context *context, int n, sqlite3_value **v) {
   int cuts = eval_cuts(context, n);
   if (!cuts || !eval_rank(context, v)) return;
   eval_ranking *r = eval_ranking_of(context);
+  double ap[EVAL_SHUFFLES][EVAL_CUTS];
+  int64_t k[EVAL_CUTS];
+  for (int i = 0; i < cuts; i++) k[i] = sqlite3_value_int64(v[3 + i]);
+  for (int s = 0; s < EVAL_SHUFFLES; s++) {
+    eval_shuffled(r, s, cuts, k, ap[s]);
+  }
   sqlite3_str *out = sqlite3_str_new(sqlite3_context_db_handle(context));
   for (int i = 0; i < cuts; i++) {
     sqlite3_str_appendall(out, i ? ",[" : "[[");
-    for (int s = 0; s < EVAL_SHUFFLES; s++) {
-      eval_number(out, s, eval_shuffled(r, s, sqlite3_value_int64(v[3 + i])));
-    }
+    for (int s = 0; s < EVAL_SHUFFLES; s++) eval_number(out, s, ap[s][i]);
     sqlite3_str_appendall(out, "]");
   }
   sqlite3_str_appendall(out, "]");

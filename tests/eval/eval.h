@@ -9,6 +9,7 @@
 /* Seeded orders of the database, which break ties. */
 #define EVAL_SHUFFLES 5
 #define EVAL_RADIUS 2
+#define EVAL_LEFT_OUT 0xffff
 
 /* A database of codes and what one query found in it. */
 typedef struct eval_ranking {
@@ -17,9 +18,10 @@ typedef struct eval_ranking {
   uint8_t *codes;               /* n of them */
   int64_t *ids, *labels;
   int *order[EVAL_SHUFFLES];
-  /* Of the query last asked for: rows by distance, and for each row twice its
-  ** distance, plus one if it is a hit, or -1 if it is the query itself. */
-  int *found;
+  /* Of the query last asked for: rows and hits by distance; for each row twice
+  ** its distance, plus one if it is a hit, or EVAL_LEFT_OUT; and the hits in
+  ** their order. */
+  uint16_t *found;
   uint8_t *ranked;
   int64_t rows[1025], hits[1025];
 } eval_ranking;
@@ -41,7 +43,10 @@ void eval_clear(eval_ranking *);
 void eval_ask(eval_ranking *, const uint8_t *codes, int views,
               const int64_t *id, const int64_t *label);
 eval_figures eval_expected(const eval_ranking *, int64_t k);
-double eval_shuffled(eval_ranking *, int shuffle, int64_t k);
+/* Average precision over the hits found among the first k[i] rows, ties in a
+** seeded order. */
+void eval_shuffled(eval_ranking *, int shuffle, int cuts, const int64_t *k,
+                   double *ap);
 double eval_ball(const eval_ranking *);
 
 /* 1 + 1/2 + ... + 1/n. */

@@ -109,7 +109,7 @@ void eval_ask(eval_ranking *r, const uint8_t *codes, int views,
   memset(r->hits, 0, sizeof r->hits);
   for (int j = 0; j < r->n; j++) {
     if (id && r->ids[j] == *id) {
-      r->found[j] = -1;
+      r->found[j] = EVAL_LEFT_OUT;
       continue;
     }
     const uint8_t *row = r->codes + (size_t)j * r->bytes;
@@ -119,7 +119,7 @@ void eval_ask(eval_ranking *r, const uint8_t *codes, int views,
       if (e < d) d = e;
     }
     int hit = label && r->labels[j] == *label;
-    r->found[j] = 2 * d + hit;
+    r->found[j] = (uint16_t)(2 * d + hit);
     r->rows[d]++;
     r->hits[d] += hit;
   }
@@ -196,22 +196,24 @@ eval_figures eval_expected(const eval_ranking *r, int64_t k) {
   return (eval_figures){ap, most ? precisions / most : 0, k ? hits / k : 0};
 }
 
-/* Average precision over the hits found, ties in a seeded order. */
-double eval_shuffled(eval_ranking *r, int shuffle, int64_t k) {
+void eval_shuffled(eval_ranking *r, int shuffle, int cuts, const int64_t *k,
+                   double *ap) {
   int64_t start[1026];
   start[0] = 0;
   for (int d = 0; d <= 8 * r->bytes; d++) start[d + 1] = start[d] + r->rows[d];
-  int64_t rows = start[8 * r->bytes + 1], hits = 0;
+  int64_t rows = start[8 * r->bytes + 1];
   for (int i = 0; i < r->n; i++) {
-    int found = r->found[r->order[shuffle][i]];
-    if (found >= 0) r->ranked[start[found / 2]++] = found & 1;
+    unsigned found = r->found[r->order[shuffle][i]];
+    if (found != EVAL_LEFT_OUT) r->ranked[start[found / 2]++] = found & 1;
   }
-  if (k <= 0 || k > rows) k = rows;
-  double sum = 0;
-  for (int64_t i = 0; i < k; i++) {
-    if (r->ranked[i]) sum += (double)++hits / (i + 1);
+  for (int c = 0; c < cuts; c++) {
+    int64_t n = k[c] <= 0 || k[c] > rows ? rows : k[c], hits = 0;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+      if (r->ranked[i]) sum += (double)++hits / (i + 1);
+    }
+    ap[c] = hits ? sum / hits : 0;
   }
-  return hits ? sum / hits : 0;
 }
 
 /* Precision within a small radius; an empty ball has none. */
