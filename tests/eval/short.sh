@@ -31,6 +31,18 @@ else
   sed 's/^/# /' $out/plain.diff | head -40
 fi
 
+# One file of any name is a data set.
+cp $out/data/cifar10.db $out/other.db
+if EVAL_OUT=$out/other.d PYTHON=false sh sql/eval.sh $out/other.db \
+    weights/cifar10-48.safetensors classes 2>/dev/null |
+    grep -q "$(grep '^mAP@1000, expected' tests/eval/short.out)"; then
+  echo "ok - eval of one file"
+else
+  echo "not ok - eval of one file"
+fi
+if sh sql/eval.sh $out/nothing 2>&1 | grep -q "^make eval: no file or folder"
+then echo "ok - eval of no file"; else echo "not ok - eval of no file"; fi
+
 # Hashing again what was hashed gives the same, and takes no pass.
 evaluate plain false
 if grep -q 'left to hash' $out/plain.err; then
