@@ -21,7 +21,7 @@ SELECT writefile(file, (
     printf('<text x="60" y="24" font-size="15">%s on %s: precision of the '
            || 'first hits</text>', head, set_name) || char(10)) || (
   SELECT group_concat(printf('<path d="M60 %.1fH420" stroke="#dddddd"/>'
-    || '<text x="52" y="%.1f" text-anchor="end">%.2f</text>',
+    || '<text x="52" y="%.1f" text-anchor="end">%.3f</text>',
     380 - 72 * value, 384 - 72 * value, low + span * value / 4.0), char(10))
   FROM scale, json_each('[0, 1, 2, 3, 4]')) || char(10) || (
   SELECT group_concat(printf('<text x="%.1f" y="400" text-anchor="middle">%d'
