@@ -16,7 +16,10 @@ MODEL ?= cifar10-48
 # 1: link the serial OpenBLAS into the extension instead of finding it at run
 # time.  Builds in a folder of its own, so both kinds can exist.
 STATIC_BLAS ?= 0
-DATA ?= ../shared/data/cifar10.db
+# What `make eval` evaluates, on what, and which parts; sql/eval.sh has defaults.
+DATA ?= ../shared/data
+MODEL_FILE ?=
+SECTIONS ?=
 PICTURES ?=
 
 VERSION := $(shell sed -n 's/^\#define BINHASH_VERSION "\(.*\)"/\1/p' \
@@ -39,8 +42,8 @@ OPTIONS := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
            -fvisibility=hidden -fPIC -ffp-contract=off -MMD -MP
 LDLIBS := -lm -ldl -lpthread
 ifneq ($(MODEL),none)
-  MODEL_FILE := weights/$(MODEL).safetensors
-  MODEL_FLAGS := -DBINHASH_MODEL_FILE='"$(MODEL_FILE)"' \
+  COMPILED_IN := weights/$(MODEL).safetensors
+  MODEL_FLAGS := -DBINHASH_MODEL_FILE='"$(COMPILED_IN)"' \
                  -DBINHASH_MODEL_NAME='"$(MODEL)"'
 endif
 
@@ -74,7 +77,8 @@ help:
 	@echo 'make static       build/libbinhash.a, for SQLite linked statically'
 	@echo 'make STATIC_BLAS=1  build/static-blas/binhash.so, OpenBLAS inside'
 	@echo 'make MODEL=none   without the compiled-in model (or MODEL=NAME)'
-	@echo 'make eval         retrieval quality (DATA=FILE)'
+	@echo 'make eval         retrieval quality (DATA=FILE or FOLDER, MODEL_FILE=FILES,'
+	@echo '                  SECTIONS="classes unseen copies views card")'
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
 	@echo 'make bench-peers  install peers: sqlite-vec, FAISS, onnxruntime'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
@@ -108,7 +112,7 @@ $(B)/obj/model.stamp: FORCE
 $(B)/obj/ext/default_model.o $(B)/obj/core/ext/default_model.o: \
     OPTIONS += $(MODEL_FLAGS)
 $(B)/obj/ext/default_model.o $(B)/obj/core/ext/default_model.o: \
-    $(MODEL_FILE) $(B)/obj/model.stamp
+    $(COMPILED_IN) $(B)/obj/model.stamp
 
 ifeq ($(STATIC_BLAS),1)
 $(B)/obj/unused.c: nn/blas_unused.sh
@@ -199,8 +203,8 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@sh sql/demo.sh $(if $(PICTURES),"$(PICTURES)")
 
-eval: loadable
-	@sh sql/eval.sh "$(DATA)"
+eval: loadable $(T)/eval.so
+	@PYTHON='$(PYTHON)' sh sql/eval.sh "$(DATA)" "$(MODEL_FILE)" "$(SECTIONS)"
 
 test:
 	@sh tests/packages.sh test

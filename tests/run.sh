@@ -116,6 +116,8 @@ suite_exact() { sh tests/exact/exact.sh short; }
 
 suite_import() { sh tests/import/import.sh; }
 
+suite_eval() { sh tests/eval/short.sh; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
@@ -142,7 +144,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential index hosts \
-             builds exact import peers asan sql_asan}; do
+             builds exact import eval peers asan sql_asan}; do
   run $suite
 done
 echo

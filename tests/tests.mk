@@ -16,7 +16,7 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so
+       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
 
@@ -87,6 +87,11 @@ $(T)/plain.so: tests/index/plain.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -fvisibility=default -shared -o $@ $<
 
+# The evaluation's own functions.
+$(T)/eval.so: $(wildcard tests/eval/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $(filter %.c,$^) -lm
+
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
 # Kernels for instructions that this CPU lacks, by SIMDe's emulation of all of
@@ -114,7 +119,7 @@ $(A)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) -O1 -g $(SANITIZE) $(OPTIONS) -c -o $@ $<
 $(A)/obj/ext/default_model.o: OPTIONS += $(MODEL_FLAGS)
-$(A)/obj/ext/default_model.o: $(MODEL_FILE)
+$(A)/obj/ext/default_model.o: $(COMPILED_IN)
 $(A)/binhash.so: $(ASAN_NN) $(ASAN_EXT)
 	$(CC) $(SANITIZE) -shared -o $@ $^ $(LDLIBS)
 $(A)/%: tests/unit/%.c $(ASAN_NN)
