@@ -55,6 +55,7 @@ typedef struct bh_connection {
   struct bh_index *indexes;       /* those that are connected */
   sqlite3_int64 forward_passes;   /* images through a network so far */
   struct bh_scan_state *scanning; /* the search that is reading a table now */
+  int inner_depth;                /* of queries in arguments (inner.h) */
   /* The last image and the passes that it went through, so that a call which
   ** SQLite repeats for every row costs a comparison of it (forward.c). */
   struct {
