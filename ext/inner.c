@@ -8,8 +8,8 @@
 ** should give rows and do nothing else, so it must be a single statement that
 ** only reads.  SQLite calls BEGIN, COMMIT, ATTACH and most pragmas read-only
 ** too, and there are pragmas of any number of columns; therefore the first word
-** must be one that a query begins with.  WITH may begin an INSERT as well, which
-** is not read-only and refused for that.
+** must be one that a query begins with.  WITH may begin an INSERT as well,
+** which is not read-only and refused for that.
 **
 ** A query may call the function that runs it.  One that is handed its own text
 ** as a parameter would do so for ever, so the depth is bounded.

@@ -21,9 +21,9 @@ typedef struct bh_inner_form {
 ** Prepare the query: one statement that only reads and begins with SELECT,
 ** VALUES or WITH, of form->columns columns.  arguments[i] is bound to ?i+1;
 ** pointers that are NULL behind the last are none, and there must be as many as
-** the query has parameters.  On error *out is NULL and *error a message for sqlite3_free, or
-** NULL where the code says all.  The caller finalises *out before its cursor
-** ends.
+** the query has parameters.  On error *out is NULL, and *error is a message for
+** sqlite3_free, or NULL where the code says all.  The caller finalises *out
+** before its cursor ends.
 */
 int bh_inner_prepare(bh_connection *connection, const bh_inner_form *form,
                      sqlite3_value *sql, sqlite3_value *const *arguments,
