@@ -169,6 +169,7 @@ int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
 int bh_register_pairs(bh_connection *connection);
+int bh_register_train(bh_connection *connection);
 
 /* constraints.c: what WHERE says of distances and rowids ------------------- */
 
@@ -296,6 +297,7 @@ typedef struct bh_model_row {
   char sha256[65];
   const char *kind;   /* a static string */
   int bits, is_default;
+  char *report;       /* for sqlite3_free; NULL: none */
 } bh_model_row;
 int bh_models_describe(bh_connection *connection, int i, bh_model_row *row,
                        char **error);

@@ -29,7 +29,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ext_int.h"
+#include "held.h"
 SQLITE_EXTENSION_INIT3
 
 #define MODELS_NAME_MAX 100   /* bytes of a name */
@@ -240,6 +240,25 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
   return SQLITE_OK;
 }
 
+void bh_models_hold(bh_connection *c, const bh_head *head,
+                    bh_models_held *out) {
+  models_entry *e = c->models->first;
+  while (e->head.head != head->head) e = e->next;
+  e->file->references++;
+  out->head = *head;
+  out->file = e->file;
+}
+
+int bh_models_is_changed(const bh_models_held *held) {
+  return models_is_changed(held->file);
+}
+
+void bh_models_release(bh_models_held *held) {
+  models_file *file = held->file;
+  if (file && --file->references == 0) models_file_close(file);
+  held->file = NULL;
+}
+
 /* Map a file.  The mapping is private: nobody writes through it. */
 static int models_map(const char *path, models_file *file, char **error) {
   struct stat st;
@@ -383,7 +402,9 @@ int bh_models_describe(bh_connection *c, int i, bh_model_row *row,
                                                           : "float32";
   row->is_default = e->is_default;
   memcpy(row->sha256, nn_model_sha256(e->file->model), sizeof(row->sha256));
-  return SQLITE_OK;
+  const char *report = nn_model_report(e->file->model);
+  if (report) row->report = sqlite3_mprintf("%s", report);
+  return report && !row->report ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 int bh_register_models(bh_connection *c) {

@@ -368,6 +368,10 @@ const char *nn_model_sha256(const nn_model *model) {
   return digest->hex;
 }
 
+const char *nn_model_report(const nn_model *model) {
+  return model->report;
+}
+
 int nn_model_head_count(const nn_model *model) {
   return model->head_count;
 }

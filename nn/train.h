@@ -104,6 +104,7 @@ typedef struct nn_train_result {
   int several;               /* pictures of several classes */
   int replayed;              /* examples drawn for what the base knew */
   int blas;                  /* sgemm did the work, not a plain loop */
+  int keeps;                 /* the model can learn other classes later */
   double first_loss, loss;   /* mean of the first and of the last epoch */
   double chance;             /* loss of always guessing the classes' shares */
   double accuracy, map;      /* of held-out pictures, as exported */
@@ -131,8 +132,5 @@ void nn_trained_close(nn_trained *trained);   /* NULL is fine */
 nn_status nn_trained_write(const nn_trained *trained, const char *report,
                            void **bytes, size_t *size, nn_error *err);
 void nn_train_free(const nn_memory *mem, void *bytes);
-
-/* The report of a model that was made here; NULL for others. */
-const char *nn_model_report(const nn_model *model);
 
 #endif

@@ -109,6 +109,7 @@ static nn_status trained_learn(nn_trained *t, nn_lesson *lesson, size_t held,
   if (status == NN_OK)
     status = nn_kept_make(t->examples, &lesson->random, lesson->watch,
                           &t->kept, &t->kept_owned, err);
+  lesson->result->keeps = t->kept.classes > 0;
   return status;
 }
 

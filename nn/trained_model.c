@@ -164,8 +164,9 @@ static void model_layer(model_state *s, int layer, const char *type,
 static void model_tensor(model_state *s, int layer, const char *key,
                          nn_dtype dtype, int64_t rows, int64_t columns,
                          const void *bytes) {
-  char *name = s->tensors[s->tensor_count++];
-  snprintf(name, sizeof(s->tensors[0]), "%s.%s", s->names[layer], key);
+  char *name = s->tensors[s->tensor_count++], own[40];
+  memcpy(own, s->names[layer], sizeof(own));
+  snprintf(name, sizeof(s->tensors[0]), "%s.%s", own, key);
   s->parts[s->part_count++] =
       (nn_part){.name = name, .dtype = dtype, .rank = columns ? 2 : 1,
                 .shape = {rows, columns}, .bytes = bytes};
@@ -183,7 +184,7 @@ static void model_integer_layers(model_state *s, const char *features) {
   nn_text_add(&s->text, "}");
   model_layer(s, MODEL_SIGMOID, "Sigmoid", s->names[MODEL_LATENT]);
   nn_text_add(&s->text, ",\"scale\":");
-  nn_text_float(&s->text, l->table_scale);
+  nn_text_double(&s->text, (double)l->table_scale);
   model_tensor(s, MODEL_SIGMOID, "multiplier", NN_I32, l->bits, 0,
                l->multiplier);
   model_tensor(s, MODEL_SIGMOID, "shift", NN_I32, l->bits, 0, l->shift);
@@ -335,8 +336,4 @@ nn_status nn_trained_write(const nn_trained *trained, const char *report,
 
 void nn_train_free(const nn_memory *mem, void *bytes) {
   nn_free(mem, bytes);
-}
-
-const char *nn_model_report(const nn_model *model) {
-  return model->report;
 }
