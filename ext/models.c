@@ -29,19 +29,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "held.h"
+#include "models.h"
 SQLITE_EXTENSION_INIT3
 
 #define MODELS_NAME_MAX 100   /* bytes of a name */
 
-typedef struct models_file {
+typedef struct bh_model_file {
   nn_model *model;
   void *mapped;        /* munmap this and close fd, or */
   void *copied;        /* sqlite3_free this; the default has neither */
   int fd;
   struct timespec written;   /* when, as it was loaded */
   size_t bytes;
-  int references;      /* names that stand for a head of it */
+  int references;      /* names that stand for a head of it, and holders */
 } models_file;
 
 typedef struct models_entry {
@@ -240,23 +240,22 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
   return SQLITE_OK;
 }
 
-void bh_models_hold(bh_connection *c, const bh_head *head,
-                    bh_models_held *out) {
-  models_entry *e = c->models->first;
-  while (e->head.head != head->head) e = e->next;
-  e->file->references++;
-  out->head = *head;
-  out->file = e->file;
+int bh_models_hold(bh_connection *c, const char *name, bh_head *out,
+                   bh_model_file **file, char **error) {
+  int rc = bh_models_find(c, name, out, error);
+  *file = NULL;
+  if (rc != SQLITE_OK) return rc;
+  *file = models_lookup(c, name ? name : bh_models_default())->file;
+  (*file)->references++;
+  return SQLITE_OK;
 }
 
-int bh_models_is_changed(const bh_models_held *held) {
-  return models_is_changed(held->file);
+int bh_models_is_changed(const bh_model_file *file) {
+  return models_is_changed(file);
 }
 
-void bh_models_release(bh_models_held *held) {
-  models_file *file = held->file;
+void bh_models_release(bh_model_file *file) {
   if (file && --file->references == 0) models_file_close(file);
-  held->file = NULL;
 }
 
 /* Map a file.  The mapping is private: nobody writes through it. */

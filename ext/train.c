@@ -8,7 +8,7 @@
 **   SELECT binhash_load('mine', model) FROM ...
 **
 ** As SQLite sees it, this is the table (model, report, and hidden: sql, options,
-** value1 to value8, which are bound to ?1 to ?8 of the query) with one row.  All
+** a1 to a8, which are bound to ?1 to ?8 of the query) with one row.  All
 ** of the work is done when the row is asked for: the query is run and its
 ** pictures go through the base model (train_rows.c), a latent layer and a
 ** classifier are learned on the features that come out (nn/train.c), and the
@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "inner.h"
+#include "progress.h"
 #include "train_int.h"
 SQLITE_EXTENSION_INIT3
 
@@ -35,8 +36,8 @@ enum { TRAIN_MODEL, TRAIN_REPORT, TRAIN_SQL, TRAIN_OPTIONS };
 
 static const char train_schema[] =
     "CREATE TABLE x(model BLOB, report TEXT, sql HIDDEN, options HIDDEN, "
-    "value1 HIDDEN, value2 HIDDEN, value3 HIDDEN, value4 HIDDEN, "
-    "value5 HIDDEN, value6 HIDDEN, value7 HIDDEN, value8 HIDDEN)";
+    "a1 HIDDEN, a2 HIDDEN, a3 HIDDEN, a4 HIDDEN, a5 HIDDEN, a6 HIDDEN, "
+    "a7 HIDDEN, a8 HIDDEN)";
 
 typedef struct train_table {
   sqlite3_vtab base;
@@ -54,15 +55,14 @@ typedef struct train_cursor {
 /* What a run has in hand. */
 typedef struct train_run {
   bh_connection *connection;
-  bh_models_held base;
-  const char *base_name;
+  bh_train_base base;
   nn_train_options options;
   nn_examples *examples;
   nn_trained *trained;
   bh_train_rows rows;
   nn_train_result result;
   bh_progress progress;
-  double begun, read;        /* seconds */
+  sqlite3_int64 begun, read; /* bh_clock */
   nn_error err;
 } train_run;
 
@@ -79,9 +79,8 @@ static int train_stop(void *context) {
 
 static void train_tell(void *context, int epoch, double loss) {
   train_run *run = context;
-  if (epoch < run->options.epochs && !bh_progress_due(&run->progress)) return;
-  bh_progress_tell(&run->progress, "epoch %d of %d, loss %.4f", epoch,
-                   run->options.epochs, loss);
+  bh_progress_say(&run->progress, "epoch %d of %d, loss %.4f", epoch,
+                  run->options.epochs, loss);
 }
 
 static int train_options(train_cursor *cursor, train_run *run) {
@@ -101,15 +100,15 @@ static int train_options(train_cursor *cursor, train_run *run) {
 /* The base, held. */
 static int train_base(train_cursor *cursor, train_run *run) {
   char *error = NULL;
-  bh_head head;
+  bh_train_base *base = &run->base;
   const char *name = run->options.base[0] ? run->options.base : NULL;
-  int rc = bh_models_find(run->connection, name, &head, &error);
+  int rc = bh_models_hold(run->connection, name, &base->head, &base->file,
+                          &error);
   if (rc != SQLITE_OK)
     return bh_table_report(cursor->base.pVtab, BH_TRAIN, rc, error);
-  bh_models_hold(run->connection, &head, &run->base);
-  run->base_name = name ? name : bh_models_default();
-  if (nn_examples_open(&bh_memory, head.model, head.head, &run->examples,
-                       &run->err))
+  base->name = name ? name : bh_models_default();
+  if (nn_examples_open(&bh_memory, base->head.model, base->head.head,
+                       &run->examples, &run->err))
     return train_fail(cursor, &run->err);
   return SQLITE_OK;
 }
@@ -126,7 +125,7 @@ static int train_read(train_cursor *cursor, train_run *run) {
   }
   /* Before the training, which may be long: it holds a read transaction. */
   sqlite3_finalize(query);
-  run->read = bh_seconds();
+  run->read = bh_clock();
   return rc == SQLITE_OK
              ? rc : bh_table_report(cursor->base.pVtab, BH_TRAIN, rc, error);
 }
@@ -148,10 +147,9 @@ static int train_learn(train_cursor *cursor, train_run *run) {
 static int train_write(train_cursor *cursor, train_run *run) {
   const bh_train_run told = {
       .options = &run->options, .base = &run->base,
-      .base_name = run->base_name, .examples = run->examples,
-      .rows = &run->rows, .result = &run->result,
-      .reading = run->read - run->begun,
-      .training = bh_seconds() - run->read};
+      .examples = run->examples, .rows = &run->rows, .result = &run->result,
+      .reading = (double)(run->read - run->begun) / 1000,
+      .training = (double)(bh_clock() - run->read) / 1000};
   char *report = bh_train_report(run->connection, &told, 0);
   if (!report) return SQLITE_NOMEM;
   nn_status status = nn_trained_write(run->trained, report, &cursor->model,
@@ -166,8 +164,8 @@ static int train_all(train_cursor *cursor, bh_connection *c) {
   train_run run;
   memset(&run, 0, sizeof(run));
   run.connection = c;
-  run.begun = bh_seconds();
-  run.progress = (bh_progress){c, BH_TRAIN, run.begun};
+  run.begun = bh_clock();
+  bh_progress_begin(&run.progress, c, BH_TRAIN);
   int rc = train_options(cursor, &run);
   if (rc == SQLITE_OK) rc = train_base(cursor, &run);
   if (rc == SQLITE_OK) rc = train_read(cursor, &run);
@@ -175,7 +173,7 @@ static int train_all(train_cursor *cursor, bh_connection *c) {
   if (rc == SQLITE_OK) rc = train_write(cursor, &run);
   nn_trained_close(run.trained);
   nn_examples_close(run.examples);
-  bh_models_release(&run.base);
+  bh_models_release(run.base.file);
   return rc;
 }
 

@@ -5,9 +5,16 @@
 #define BINHASH_TRAIN_INT_H
 
 #include "../nn/train.h"
-#include "held.h"
+#include "models.h"
 
 #define BH_TRAIN "binhash_train"
+
+/* The model that is learned from, held. */
+typedef struct bh_train_base {
+  const char *name;
+  bh_head head;
+  bh_model_file *file;
+} bh_train_base;
 
 /* Rows that a report names, of each kind of complaint. */
 #define BH_TRAIN_NAMED 5
@@ -30,15 +37,14 @@ typedef struct bh_train_rows {
 
 /* train_rows.c: run the query, and have the base look at its pictures.  On error
 ** *error is a message for sqlite3_free, or NULL where the code says all. */
-int bh_train_read(bh_connection *connection, const bh_models_held *base,
+int bh_train_read(bh_connection *connection, const bh_train_base *base,
                   sqlite3_stmt *query, nn_examples *examples,
                   bh_train_rows *out, char **error);
 
 /* train_report.c: what is said of a run. */
 typedef struct bh_train_run {
   const nn_train_options *options;
-  const bh_models_held *base;
-  const char *base_name;
+  const bh_train_base *base;
   const nn_examples *examples;
   const bh_train_rows *rows;
   const nn_train_result *result;
@@ -49,17 +55,5 @@ typedef struct bh_train_run {
 ** the report column, for one seed should give one model. */
 char *bh_train_report(bh_connection *connection, const bh_train_run *run,
                       int with_seconds);
-
-/* progress.c: a line for whoever binhash_config('progress') wants to have it.
-** bh_progress_due: is one wanted, and has it been a second since the last? */
-typedef struct bh_progress {
-  bh_connection *connection;
-  const char *function;
-  double last;
-} bh_progress;
-
-double bh_seconds(void);     /* of a clock that only goes forward */
-int bh_progress_due(bh_progress *progress);
-void bh_progress_tell(const bh_progress *progress, const char *format, ...);
 
 #endif

@@ -44,7 +44,7 @@ static void report_share(sqlite3_str *s, const char *key, double value) {
 static void report_options(sqlite3_str *s, const bh_train_run *run) {
   const nn_train_options *o = run->options;
   sqlite3_str_appendall(s, "{\"base\":");
-  report_string(s, run->base_name);
+  report_string(s, run->base->name);
   sqlite3_str_appendf(s, ",\"base_sha256\":\"%s\",\"bits\":%d,\"epochs\":%d,"
                       "\"batch\":%d,\"rate\":%g,\"seed\":%lld,"
                       "\"validation\":%g",

@@ -15,6 +15,7 @@
 
 #include "../nn/bulk.h"
 #include "inner.h"
+#include "progress.h"
 #include "train_int.h"
 SQLITE_EXTENSION_INIT3
 
@@ -24,7 +25,7 @@ SQLITE_EXTENSION_INIT3
 
 typedef struct rows_state {
   bh_connection *connection;
-  const bh_models_held *base;
+  const bh_train_base *base;
   nn_examples *examples;
   bh_train_rows *out;
   nn_bulk *bulk;
@@ -84,8 +85,7 @@ static nn_status rows_drain(rows_state *s) {
   }
   nn_status status = rows_take(s, &result);
   nn_bulk_drop(s->bulk);
-  if (bh_progress_due(&s->progress))
-    bh_progress_tell(&s->progress, "%lld rows read", s->out->rows);
+  bh_progress_tell(&s->progress, s->out->rows, -1);
   return status;
 }
 
@@ -111,7 +111,7 @@ static nn_status rows_put(rows_state *s, int example, const void *bytes,
   while (!status && (s->count == ROWS_WAITING ||
                      !nn_bulk_has_room(s->bulk, n)))
     status = rows_drain(s);
-  if (!status && bh_models_is_changed(s->base)) {
+  if (!status && bh_models_is_changed(s->base->file)) {
     sqlite3_snprintf(sizeof(s->err.text), s->err.text, "the file of the base "
                      "was written to while it was in use");
     status = s->err.status = NN_MODEL;
@@ -191,7 +191,7 @@ static int rows_loop(rows_state *s, sqlite3_stmt *query, nn_status *status,
   return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-int bh_train_read(bh_connection *c, const bh_models_held *base,
+int bh_train_read(bh_connection *c, const bh_train_base *base,
                   sqlite3_stmt *query, nn_examples *examples,
                   bh_train_rows *out, char **error) {
   int rc = SQLITE_OK;
@@ -204,7 +204,7 @@ int bh_train_read(bh_connection *c, const bh_models_held *base,
   s->base = base;
   s->examples = examples;
   s->out = out;
-  s->progress = (bh_progress){c, BH_TRAIN, bh_seconds()};
+  bh_progress_begin(&s->progress, c, BH_TRAIN);
   nn_status status = rows_open(s);
   if (!status) rc = rows_loop(s, query, &status, error);
   if (status) {
