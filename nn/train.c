@@ -16,10 +16,13 @@
 **
 ** An example of k classes has the target 1/k for each.  The second term comes in
 ** over the last 40 % of the steps: units that are pressed to one side before
-** they know which side is theirs stay there.  Descent is Nesterov's, momentum
-** 0.9; the rate climbs over the first 5 % of the steps and falls in a straight
-** line to 0.  At the end normalisation and the change to u are folded into the
-** layers, which then read features as they are.
+** they know which side is theirs stay there.  It is small, for what presses more
+** is that V decays fast: a classifier of small weights needs units that agree on
+** a class and are far from 0, which is what a code should be.  (On features of
+** cifar10-48, a V that decays like W lost 0.05 of mAP, and q = 0.1 some 0.03.)
+** Descent is Nesterov's, momentum 0.9; the rate climbs over the first 5 % of the
+** steps and falls in a straight line to 0.  At the end normalisation and the
+** change to u are folded into the layers, which then read features as they are.
 **
 ** Nearly all of the work is three products of matrices a step, through sgemm, or
 ** a plain loop where there is no BLAS library: an integer network wants none,
@@ -33,8 +36,9 @@
 #include "learn.h"
 
 #define TRAIN_MOMENTUM 0.9f
-#define TRAIN_DECAY 5e-4f
-#define TRAIN_PRESS 0.1f            /* q */
+#define TRAIN_DECAY 5e-3f           /* of W */
+#define TRAIN_SCORE_DECAY 0.1f      /* of V */
+#define TRAIN_PRESS 0.01f           /* q */
 #define TRAIN_BALANCE 0.1f          /* p */
 #define TRAIN_RAMP 0.6              /* where the second term comes in */
 #define TRAIN_CLIMB 0.05
@@ -45,7 +49,7 @@
 typedef struct train_part {
   size_t n;
   float *value, *velocity, *gradient;
-  int decays;
+  float decay;
 } train_part;
 
 typedef struct train_state {
@@ -154,9 +158,9 @@ static float *train_floats(train_state *t, size_t a, size_t b) {
 }
 
 static int train_part_new(train_state *t, train_part *part, size_t a, size_t b,
-                          int decays) {
+                          float decay) {
   part->n = a * b;
-  part->decays = decays;
+  part->decay = decay;
   part->value = train_floats(t, a, b);
   part->velocity = train_floats(t, a, b);
   part->gradient = train_floats(t, a, b);
@@ -180,9 +184,9 @@ static nn_status train_memory(train_state *t) {
   t->turned = train_floats(t, batch, small);
   t->y = train_floats(t, batch, classes);
   if (!t->lesson->blas) t->wide = train_floats(t, small, n > bits ? n : bits);
-  int ok = train_part_new(t, &t->weight, bits, n, 1) &&
+  int ok = train_part_new(t, &t->weight, bits, n, TRAIN_DECAY) &&
            train_part_new(t, &t->bias, 1, bits, 0) &&
-           train_part_new(t, &t->score, classes, bits, 1) &&
+           train_part_new(t, &t->score, classes, bits, TRAIN_SCORE_DECAY) &&
            train_part_new(t, &t->score_bias, 1, classes, 0);
   if (ok && t->scale && t->x && t->u && t->du && t->turned && t->y &&
       (t->lesson->blas || t->wide))
@@ -289,9 +293,8 @@ static nn_status train_backward(train_state *t, int m, float press) {
 }
 
 static void train_descend(train_part *part, float rate) {
-  float decay = part->decays ? TRAIN_DECAY : 0;
   for (size_t i = 0; i < part->n; i++) {
-    float g = part->gradient[i] + decay * part->value[i];
+    float g = part->gradient[i] + part->decay * part->value[i];
     part->velocity[i] = TRAIN_MOMENTUM * part->velocity[i] + g;
     part->value[i] -= rate * (g + TRAIN_MOMENTUM * part->velocity[i]);
   }
