@@ -15,7 +15,7 @@
 SQLITE_EXTENSION_INIT3
 
 #define REPORT_FEW 10        /* images that a class should have */
-#define REPORT_NOISE 0.1     /* doubtful labels that are worth a warning */
+#define REPORT_NOISE 0.05    /* doubtful labels that are worth a warning */
 #define REPORT_LEARNS 0.9    /* of the loss of guessing: not learning */
 
 /* A JSON string of UTF-8. */

@@ -24,6 +24,7 @@
 
 #define MEASURE_TOP 1000
 #define MEASURE_QUERIES 1000
+#define MEASURE_SURE 0.5f         /* a probability that tells a class */
 #define MEASURE_WORK (1 << 18)     /* distances between two questions */
 
 typedef struct measure_state {
@@ -105,7 +106,7 @@ static float measure_doubt(const measure_state *m, const float *p, int own) {
   float doubt = 0;
   for (int c = 0; c < m->layer->classes; c++)
     if (c != own && m->count[c] && p[c] - p[own] > doubt &&
-        (double)p[c] >= m->sum[c] / m->count[c])
+        p[c] >= MEASURE_SURE && (double)p[c] >= m->sum[c] / m->count[c])
       doubt = p[c] - p[own];
   return doubt;
 }

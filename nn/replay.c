@@ -29,9 +29,9 @@
 
 #include "learn.h"
 
-#define REPLAY_EACH_MAX 32          /* sketches of a class */
+#define REPLAY_EACH_MAX 64          /* sketches of a class */
 #define REPLAY_EACH_MIN 4
-#define REPLAY_SKETCH_BYTES ((size_t)1 << 20)    /* of all, about */
+#define REPLAY_SKETCH_BYTES ((size_t)2 << 20)    /* of all, about */
 #define REPLAY_VALUES_MAX ((size_t)4 << 20)      /* classes * features */
 #define REPLAY_STEPS 32             /* of a deviation */
 #define REPLAY_COS 0.92

@@ -37,7 +37,7 @@
 
 #define TRAIN_MOMENTUM 0.9f
 #define TRAIN_DECAY 5e-3f           /* of W */
-#define TRAIN_SCORE_DECAY 0.1f      /* of V */
+#define TRAIN_SCORE_DECAY 0.1f      /* of V, for ten classes or fewer */
 #define TRAIN_PRESS 0.01f           /* q */
 #define TRAIN_BALANCE 0.1f          /* p */
 #define TRAIN_RAMP 0.6              /* where the second term comes in */
@@ -167,6 +167,12 @@ static int train_part_new(train_state *t, train_part *part, size_t a, size_t b,
   return part->value && part->velocity && part->gradient;
 }
 
+/* An example is of one class in so many, and so is a step that makes the weights
+** of a class grow; what lets them shrink has to be as rare. */
+static float train_score_decay(const train_state *t) {
+  return TRAIN_SCORE_DECAY * (t->classes > 10 ? 10 / (float)t->classes : 1);
+}
+
 static nn_status train_memory(train_state *t) {
   size_t n = (size_t)t->features, bits = (size_t)t->bits;
   size_t batch = (size_t)t->lesson->options->batch, classes = (size_t)t->classes;
@@ -186,7 +192,7 @@ static nn_status train_memory(train_state *t) {
   if (!t->lesson->blas) t->wide = train_floats(t, small, n > bits ? n : bits);
   int ok = train_part_new(t, &t->weight, bits, n, TRAIN_DECAY) &&
            train_part_new(t, &t->bias, 1, bits, 0) &&
-           train_part_new(t, &t->score, classes, bits, TRAIN_SCORE_DECAY) &&
+           train_part_new(t, &t->score, classes, bits, train_score_decay(t)) &&
            train_part_new(t, &t->score_bias, 1, classes, 0);
   if (ok && t->scale && t->x && t->u && t->du && t->turned && t->y &&
       (t->lesson->blas || t->wide))
