@@ -42,8 +42,8 @@ suite_mutations() {
 
 suite_asan() {
   export ASAN_OPTIONS=allocator_may_return_null=1
-  # The fault test loads the extension, which sql_asan does under the sanitizer.
-  programs build/asan $(units | grep -v test_topk_faults) mutate_picture \
+  # These two load the extension, which sql_asan does under the sanitizer.
+  programs build/asan $(units | grep -v '_faults$') mutate_picture \
     fuzz_model
 }
 
