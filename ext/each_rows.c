@@ -284,7 +284,8 @@ static int each_rows_place(int *blobs, int *count, int blob) {
 /*
 ** Which blobs.  An integer network computes what is asked for; a float32 one
 ** what img_hash has it compute, for what else is computed decides how it rounds
-** (forward.c).
+** (forward.c).  Features that are not among that (very long ones, or those of a
+** file of very many heads) would change the code, and are refused.
 */
 static int each_rows_blobs(bh_each *e, int features, int *blobs, int *count) {
   const nn_model *model = e->head.model;
@@ -299,10 +300,9 @@ static int each_rows_blobs(bh_each *e, int features, int *blobs, int *count) {
   e->features = each_rows_place(blobs, count, e->head.head->features);
   e->feature_bytes = (sqlite3_int64)(
       nn_model_blob_shape(model, e->head.head->features, chw) * sizeof(float));
-  if (whole || *count == fixed) return SQLITE_OK;
+  if (e->features >= 0 && (whole || *count == fixed)) return SQLITE_OK;
   return bh_table_error(e->table, EACH_FUNCTION ": the features of this model "
-                        "are too long to come with its codes; use "
-                        "img_features");
+                        "do not come with its codes; use img_features");
 }
 
 static int each_rows_open_bulk(bh_each *e, int features) {

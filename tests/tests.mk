@@ -4,6 +4,7 @@
 
 T := build/tests
 A := build/asan
+S := build/tsan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TRIALS := index_model index_kill index_faults index_corrupt
 FUZZERS := fuzz_model fuzz_picture
@@ -13,12 +14,13 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 ASAN_NN := $(NN:%.c=$(A)/obj/%.o)
 ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 
-.PHONY: tests asan-tests
+.PHONY: tests asan-tests tsan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
        $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
+tsan-tests: $(S)/test_bulk
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
@@ -76,6 +78,13 @@ $(A)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
 $(A)/fuzz_model: tests/fuzz/fuzz_model.c $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(LDLIBS)
 
+# Under the thread sanitizer, which sees whether the workers' ways cross.
+$(S)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -fsanitize=thread $(OPTIONS) -Wno-maybe-uninitialized -c -o $@ $<
+$(S)/%: tests/unit/%.c $(NN:%.c=$(S)/obj/%.o)
+	$(CC) -O1 -g -fsanitize=thread $(TEST_OPTIONS) -o $@ $^ -lcmocka $(LDLIBS)
+
 $(A)/index_corrupt: tests/index/corrupt.c tests/index/index_test.h $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) \
 	  -lsqlite3 $(LDLIBS)
@@ -117,4 +126,4 @@ fuzz: $(FUZZERS:%=build/fuzz/%)
 	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/picture tests/golden/pictures
 
--include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d)
+-include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(NN:%.c=$(S)/obj/%.d)
