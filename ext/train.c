@@ -7,9 +7,9 @@
 **
 **   SELECT binhash_load('mine', model) FROM ...
 **
-** As SQLite sees it, this is the table (model, report, and hidden: sql, options,
-** a1 to a8, which are bound to ?1 to ?8 of the query) with one row.  All
-** of the work is done when the row is asked for: the query is run and its
+** As SQLite sees it, this is the table (model, report, and hidden: sql,
+** options, a1 to a8, which are bound to ?1 to ?8 of the query) with one row.
+** All of the work is done when the row is asked for: the query is run and its
 ** pictures go through the base model (train_rows.c), a latent layer and a
 ** classifier are learned on the features that come out (nn/train.c), and the
 ** result is written as a model file, which is the BLOB, with what there is to
@@ -118,7 +118,8 @@ static int train_read(train_cursor *cursor, train_run *run) {
   sqlite3_stmt *query = NULL;
   char *error;
   int rc = bh_inner_prepare(run->connection, &form, cursor->arguments[0],
-                            cursor->arguments + 2, TRAIN_VALUES, &query, &error);
+                            cursor->arguments + 2, TRAIN_VALUES, &query,
+                            &error);
   if (rc == SQLITE_OK) {
     rc = bh_train_read(run->connection, &run->base, query, run->examples,
                        &run->rows, &error);
@@ -135,9 +136,9 @@ static int train_learn(train_cursor *cursor, train_run *run) {
   nn_status status = nn_train(&bh_memory, run->examples, &run->options, &watch,
                               &run->trained, &run->result, &run->err);
   if (status == NN_ARGUMENT && !run->trained && run->result.images == 0)
-    return bh_table_error(cursor->base.pVtab, BH_TRAIN ": none of the %lld rows "
-                          "of the query has a label and an image that can be "
-                          "decoded%s%s", run->rows.rows,
+    return bh_table_error(cursor->base.pVtab, BH_TRAIN ": none of the %lld "
+                          "rows of the query has a label and an image that can "
+                          "be decoded%s%s", run->rows.rows,
                           run->rows.complaints ? "; the first: " : "",
                           run->rows.complaints ? run->rows.complaint[0].text
                                                : "");
@@ -200,9 +201,9 @@ static int train_disconnect(sqlite3_vtab *table) {
 }
 
 /*
-** idxNum has bit i when argument i is given; the arguments of xFilter are those,
-** in order.  An argument that has no value yet waits for another plan; without
-** sql, xFilter says what is wanted.
+** idxNum has bit i when argument i is given; the arguments of xFilter are
+** those, in order.  An argument that has no value yet waits for another plan;
+** without sql, xFilter says what is wanted.
 */
 static int train_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   int given[TRAIN_ARGUMENTS], argv = 0;

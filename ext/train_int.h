@@ -35,8 +35,9 @@ typedef struct bh_train_rows {
   bh_train_complaint complaint[BH_TRAIN_NAMED];
 } bh_train_rows;
 
-/* train_rows.c: run the query, and have the base look at its pictures.  On error
-** *error is a message for sqlite3_free, or NULL where the code says all. */
+/* train_rows.c: run the query, and have the base look at its pictures.  On
+** error *error is a message for sqlite3_free, or NULL where the code says
+** all. */
 int bh_train_read(bh_connection *connection, const bh_train_base *base,
                   sqlite3_stmt *query, nn_examples *examples,
                   bh_train_rows *out, char **error);

@@ -91,15 +91,23 @@ static void report_result(sqlite3_str *s, const bh_train_run *run) {
 
 /* Warnings ----------------------------------------------------------------- */
 
-/* One more; text is freed. */
-static void report_warning(sqlite3_str *s, int *n, char *text) {
-  if ((*n)++) sqlite3_str_appendchar(s, 1, ',');
-  report_string(s, text ? text : "");
+/* Warnings as they are made. */
+typedef struct report_list {
+  sqlite3_str *s;
+  int n;
+  int failed;              /* there was no memory for one */
+} report_list;
+
+/* One more; text is freed, and NULL is no memory. */
+static void report_warning(report_list *list, char *text) {
+  if (list->n++) sqlite3_str_appendchar(list->s, 1, ',');
+  report_string(list->s, text ? text : "");
+  list->failed |= !text;
   sqlite3_free(text);
 }
 
 /* Classes that have too few pictures. */
-static void report_few(sqlite3_str *s, const bh_train_run *run, int *n) {
+static void report_few(report_list *out, const bh_train_run *run) {
   const nn_examples *e = run->examples;
   sqlite3_str *names = sqlite3_str_new(NULL);
   int few = 0;
@@ -112,62 +120,66 @@ static void report_few(sqlite3_str *s, const bh_train_run *run, int *n) {
                           nn_examples_class_name(e, i), size);
   }
   char *list = sqlite3_str_finish(names);
+  out->failed |= few && !list;
   if (few)
-    report_warning(s, n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "%d %s fewer than %d images: %s%s", few,
         few == 1 ? "class has" : "classes have", REPORT_FEW, list ? list : "",
         few > BH_TRAIN_NAMED ? " and more" : ""));
   sqlite3_free(list);
 }
 
-static void report_suspects(sqlite3_str *s, const nn_train_result *r, int *n) {
+static void report_suspects(report_list *out, const nn_train_result *r) {
   sqlite3_str *rows = sqlite3_str_new(NULL);
   for (int i = 0; i < r->suspects; i++)
     sqlite3_str_appendf(rows, "%s%lld", i ? ", " : "",
                         (sqlite3_int64)r->suspect[i]);
   char *list = sqlite3_str_finish(rows);
-  report_warning(s, n, sqlite3_mprintf(
-      "about %.0f %% of the labels look wrong; the most doubtful are in rows %s",
+  out->failed |= !list;
+  report_warning(out, sqlite3_mprintf(
+      "about %.0f %% of the labels look wrong; the most doubtful are in rows "
+      "%s",
       100 * r->noise, list ? list : ""));
   sqlite3_free(list);
 }
 
-static void report_learning(sqlite3_str *s, const bh_train_run *run, int *n) {
+static void report_learning(report_list *out, const bh_train_run *run) {
   const nn_train_result *r = run->result;
   if (r->classes == 1) {
-    report_warning(s, n, sqlite3_mprintf("the labels name a single class: "
+    report_warning(out, sqlite3_mprintf("the labels name a single class: "
                                          "there is nothing to tell apart"));
   } else if (r->loss > REPORT_LEARNS * r->chance) {
-    report_warning(s, n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "not learning: raise the rate, which is %g (the loss went from %.3f to "
         "%.3f, and guessing has %.3f)", run->options->rate, r->first_loss,
         r->loss, r->chance));
   } else if (r->noise > REPORT_NOISE) {
-    report_suspects(s, r, n);
+    report_suspects(out, r);
   }
 }
 
-static void report_warnings(sqlite3_str *s, const bh_train_run *run) {
+static int report_warnings(sqlite3_str *s, const bh_train_run *run) {
   const nn_train_result *r = run->result;
-  int n = 0;
+  report_list list = {s, 0, 0}, *out = &list;
   sqlite3_str_appendall(s, ",\"warnings\":[");
-  report_learning(s, run, &n);
-  report_few(s, run, &n);
+  report_learning(out, run);
+  report_few(out, run);
   if (run->rows->images)
-    report_warning(s, &n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "%lld images could not be decoded", run->rows->images));
   if (!r->held_out)
-    report_warning(s, &n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "no image was held out: accuracy and map are not known"));
   if (r->map >= 0 && r->map < r->base_map)
-    report_warning(s, &n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "the codes find less than those of the base: map %.4f against %.4f",
         r->map, r->base_map));
   if (!r->keeps)
-    report_warning(s, &n, sqlite3_mprintf(
+    report_warning(out, sqlite3_mprintf(
         "too many classes and features to keep what they look like: as a base, "
         "this model will not remember its classes"));
   sqlite3_str_appendchar(s, 1, ']');
+  return !list.failed;
 }
 
 char *bh_train_report(bh_connection *c, const bh_train_run *run,
@@ -176,10 +188,13 @@ char *bh_train_report(bh_connection *c, const bh_train_run *run,
   report_options(s, run);
   report_rows(s, run);
   report_result(s, run);
-  report_warnings(s, run);
+  int complete = report_warnings(s, run);
   if (with_seconds)
     sqlite3_str_appendf(s, ",\"seconds\":{\"reading\":%.2f,\"training\":%.2f}",
                         run->reading, run->training);
   sqlite3_str_appendchar(s, 1, '}');
-  return sqlite3_str_finish(s);
+  char *text = sqlite3_str_finish(s);
+  if (complete) return text;
+  sqlite3_free(text);
+  return NULL;
 }

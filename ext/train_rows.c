@@ -8,8 +8,8 @@
 ** filled or dropped when its picture comes back; a picture that was seen before
 ** only gets another label.  Nothing of a picture is kept but its features.
 **
-** A row that cannot be learned from is no reason to stop: it is counted, and the
-** first few are remembered with the reason, for the report.
+** A row that cannot be learned from is no reason to stop: it is counted, and
+** the first few are remembered with the reason, for the report.
 */
 #include <string.h>
 

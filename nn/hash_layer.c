@@ -3,16 +3,17 @@
 ** an integer network wants, and what they make of an example.
 **
 ** weights/README.md ("Integer networks") says what each constant means, and
-** weights/quantise.py chooses them for whole networks by the same rules: weights
-** are -127 to 127 times a unit for each output, the one of the least squared
-** error among max|w| / 127 and shares of it; what rounding adds to the mean of a
-** sum is taken out of its bias; a unit is doubled until no sum can leave 32
-** bits; the sigmoid is a table of 256 values, a step apart that has the least
-** squared error; the classifier has one unit for all, as its softmax wants.
+** weights/quantise.py chooses them for whole networks by the same rules:
+** weights are -127 to 127 times a unit for each output, the one of the least
+** squared error among max|w| / 127 and shares of it; what rounding adds to the
+** mean of a sum is taken out of its bias; a unit is doubled until no sum can
+** leave 32 bits; the sigmoid is a table of 256 values, a step apart that has
+** the least squared error; the classifier has one unit for all, as its softmax
+** wants.
 **
 ** A model is measured by what it will compute when it is loaded.  So the run
-** here is that of the integer layers, and the code of an example is the one that
-** img_hash will give for its picture.
+** here is that of the integer layers, and the code of an example is the one
+** that img_hash will give for its picture.
 */
 #include <math.h>
 #include <string.h>

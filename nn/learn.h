@@ -115,7 +115,8 @@ void nn_examples_seal(nn_examples *e);
 
 /*
 ** Of each class how many examples there were, mean and deviation of each
-** feature, and a sketch: `each` examples, in 32nds of a deviation from the mean.
+** feature, and a sketch: `each` examples, in 32nds of a deviation from the
+** mean.
 */
 typedef struct nn_kept {
   int classes, each;         /* classes 0: nothing is kept */

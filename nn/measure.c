@@ -2,20 +2,20 @@
 ** How good a hash layer is: what the report of binhash_train says of it.
 **
 **   accuracy   share of held-out pictures whose most likely class is theirs
-**   map        mean average precision: held-out pictures search among those that
-**              were learned from; as the paper's authors compute it, the mean of
-**              precision@i over the hits within the first 1,000.  A picture with
-**              a class in common is a hit; ties in distance are broken by chance,
-**              for the examples stand in random order
+**   map        mean average precision: held-out pictures search among those
+**              that were learned from; as the paper's authors compute it, the
+**              mean of precision@i over the hits within the first 1,000.  A
+**              picture with a class in common is a hit; ties in distance are
+**              broken by chance, for the examples stand in random order
 **   base_map   the same with the codes that the base model gives
 **   noise      share of the labels that look wrong, after Northcutt, Jiang and
 **              Chuang, "Confident Learning" (JAIR 2021): a picture is doubtful
-**              whose probability of another class is above what pictures of that
-**              class have on average, and above that of its own
+**              whose probability of another class is above one half and above
+**              what pictures of that class have on average
 **
 ** All of it is of the layer as it is exported, in integers where the base is an
-** integer network.  Examples that were drawn from what the base remembers are no
-** pictures: they are told apart by their row.
+** integer network.  Examples that were drawn from what the base remembers are
+** no pictures: they are told apart by their row.
 */
 #include <math.h>
 #include <string.h>
@@ -155,8 +155,8 @@ static const uint8_t *measure_code(const measure_state *m, size_t i, int base) {
          m->e->features;
 }
 
-/* The nearest 1,000 of the trained pictures, by distance and then in order, into
-** ranked; returns how many there are, -1 when stopped. */
+/* The nearest 1,000 of the trained pictures, by distance and then in order,
+** into ranked; returns how many there are, -1 when stopped. */
 static int measure_rank(measure_state *m, size_t query, int base) {
   size_t bytes = base ? m->e->code_bytes : m->code_bytes;
   size_t start[8 * 128 + 2] = {0}, taken = 0;

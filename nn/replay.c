@@ -9,17 +9,17 @@
 **
 ** A hash layer that saw the new classes alone would spend all of its bits on
 ** them.  So the model file has, beside the layers, mean and deviation of every
-** feature for each class, and a sketch: a few examples drawn at random, a byte a
-** feature.  From these, examples are drawn and trained on with the new ones:
+** feature for each class, and a sketch: a few examples drawn at random, a byte
+** a feature.  From these, examples are drawn and trained on with the new ones:
 **
 **     mean + deviation * (cos * sketch + sin * normal)
 **
 ** A sketch alone would be learned by heart, and a normal distribution alone
 ** knows nothing of how the features of a class go together; the mixture keeps
-** mean and deviation and most of the correlations.  (Feature replay after Kemker
-** and Kanan, "FearNet", 2018; the mixture is a smoothed bootstrap, Silverman
-** 1986.)  The features come from layers that training leaves alone, so they mean
-** the same in the new model.
+** mean and deviation and most of the correlations.  (Feature replay after
+** Kemker and Kanan, "FearNet", 2018; the mixture is a smoothed bootstrap,
+** Silverman 1986.)  The features come from layers that training leaves alone,
+** so they mean the same in the new model.
 **
 ** What a class was is copied from model to model; only a class of which new
 ** pictures came is summed up anew, from those and from what was drawn.

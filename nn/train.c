@@ -6,29 +6,30 @@
 **   Retrieval (CVPRW 2015); the terms are those of their later SSDH (Yang, Lin,
 **   Chen, TPAMI 2018), with the balance taken over the batch.
 **
-** Features are brought to mean 0 and deviation 1 over the examples.  Then, for a
-** batch of m examples x and with u = 2 * sigmoid(W x + b) - 1 in place of the
+** Features are brought to mean 0 and deviation 1 over the examples.  Then, for
+** a batch of m examples x and with u = 2 * sigmoid(W x + b) - 1 in place of the
 ** sigmoid, which conditions better,
 **
 **   loss = - sum over classes of target * log softmax(V u + c)
 **          - q / 2 * sum over units of u^2       presses units to 0 or 1
 **          + 2 * p * sum over units of mean(u)^2  makes each 1 for half of them
 **
-** An example of k classes has the target 1/k for each.  The second term comes in
-** over the last 40 % of the steps: units that are pressed to one side before
-** they know which side is theirs stay there.  It is small, for what presses more
-** is that V decays fast: a classifier of small weights needs units that agree on
-** a class and are far from 0, which is what a code should be.  (On features of
-** cifar10-48, a V that decays like W lost 0.05 of mAP, and q = 0.1 some 0.03.)
-** Descent is Nesterov's, momentum 0.9; the rate climbs over the first 5 % of the
-** steps and falls in a straight line to 0.  At the end normalisation and the
-** change to u are folded into the layers, which then read features as they are.
+** An example of k classes has the target 1/k for each.  The second term comes
+** in over the last 40 % of the steps: units that are pressed to one side before
+** they know which side is theirs stay there.  It is small, for what presses
+** more is that V decays fast: a classifier of small weights needs units that
+** agree on a class and are far from 0, which is what a code should be.  (On
+** features of cifar10-48, a V that decays like W lost 0.05 of mAP, and q = 0.1
+** some 0.03.) Descent is Nesterov's, momentum 0.9; the rate climbs over the
+** first 5 % of the steps and falls in a straight line to 0.  At the end
+** normalisation and the change to u are folded into the layers, which then read
+** features as they are.
 **
-** Nearly all of the work is three products of matrices a step, through sgemm, or
-** a plain loop where there is no BLAS library: an integer network wants none,
-** and neither does learning on its features.  Everything is on the caller's
-** thread, and the random numbers are our own, so that one seed gives one model
-** on one machine.
+** Nearly all of the work is three products of matrices a step, through sgemm,
+** or a plain loop where there is no BLAS library: an integer network wants
+** none, and neither does learning on its features.  Everything is on the
+** caller's thread, and the random numbers are our own, so that one seed gives
+** one model on one machine.
 */
 #include <math.h>
 #include <string.h>
@@ -167,15 +168,16 @@ static int train_part_new(train_state *t, train_part *part, size_t a, size_t b,
   return part->value && part->velocity && part->gradient;
 }
 
-/* An example is of one class in so many, and so is a step that makes the weights
-** of a class grow; what lets them shrink has to be as rare. */
+/* An example is of one class in so many, and so is a step that makes the
+** weights of a class grow; what lets them shrink has to be as weak. */
 static float train_score_decay(const train_state *t) {
   return TRAIN_SCORE_DECAY * (t->classes > 10 ? 10 / (float)t->classes : 1);
 }
 
 static nn_status train_memory(train_state *t) {
   size_t n = (size_t)t->features, bits = (size_t)t->bits;
-  size_t batch = (size_t)t->lesson->options->batch, classes = (size_t)t->classes;
+  size_t batch = (size_t)t->lesson->options->batch;
+  size_t classes = (size_t)t->classes;
   size_t small = bits > classes ? bits : classes;
   if (batch * n > TRAIN_BATCH_VALUES || batch * classes > TRAIN_BATCH_VALUES) {
     return nn_fail(t->err, NN_ARGUMENT, "options: batch must be at most %zu for"
@@ -228,7 +230,8 @@ static nn_status train_forward(train_state *t, const uint32_t *list, int m) {
   for (int i = 0; i < m; i++) {
     float *x = t->x + (size_t)i * n;
     nn_example_values(t->e, list[i], x);
-    for (size_t j = 0; j < n; j++) x[j] = (x[j] - t->lesson->mean[j]) * t->scale[j];
+    for (size_t j = 0; j < n; j++)
+      x[j] = (x[j] - t->lesson->mean[j]) * t->scale[j];
   }
   nn_status status = train_multiply(t, 1, m, t->bits, t->features, t->x,
                                     t->weight.value, t->u);
@@ -337,28 +340,30 @@ static void train_start(train_state *t) {
 }
 
 static nn_status train_epochs(train_state *t) {
-  nn_train_result *result = t->lesson->result;
-  size_t batch = (size_t)t->lesson->options->batch;
-  size_t steps = (t->lesson->trained + batch - 1) / batch;
-  double total = (double)steps * t->lesson->options->epochs, done = 0;
-  for (int epoch = 1; epoch <= t->lesson->options->epochs; epoch++) {
+  nn_lesson *lesson = t->lesson;
+  size_t batch = (size_t)lesson->options->batch;
+  size_t steps = (lesson->trained + batch - 1) / batch;
+  double total = (double)steps * lesson->options->epochs, done = 0;
+  for (int epoch = 1; epoch <= lesson->options->epochs; epoch++) {
     t->loss = 0;
-    nn_shuffle(&t->lesson->random, t->lesson->order, t->lesson->trained);
-    for (size_t i = 0; i < t->lesson->trained; i += batch) {
-      size_t m = t->lesson->trained - i < batch ? t->lesson->trained - i : batch;
-      nn_status status = train_step(t, t->lesson->order + i, (int)m,
+    nn_shuffle(&lesson->random, lesson->order, lesson->trained);
+    for (size_t i = 0; i < lesson->trained; i += batch) {
+      size_t m = lesson->trained - i < batch ? lesson->trained - i : batch;
+      nn_status status = train_step(t, lesson->order + i, (int)m,
                                     (done + 0.5) / total);
       if (status) return status;
       done++;
     }
-    t->loss /= (double)t->lesson->trained;
+    t->loss /= (double)lesson->trained;
     if (!isfinite(t->loss)) {
       return nn_fail(t->err, NN_ARGUMENT, "the loss is not finite in epoch %d: "
-                     "lower the rate, which is %g", epoch, t->lesson->options->rate);
+                     "lower the rate, which is %g", epoch,
+                     lesson->options->rate);
     }
-    if (epoch == 1) result->first_loss = t->loss;
-    result->loss = t->loss;
-    if (t->lesson->watch->tell) t->lesson->watch->tell(t->lesson->watch->context, epoch, t->loss);
+    if (epoch == 1) lesson->result->first_loss = t->loss;
+    lesson->result->loss = t->loss;
+    if (lesson->watch->tell)
+      lesson->watch->tell(lesson->watch->context, epoch, t->loss);
   }
   return NN_OK;
 }

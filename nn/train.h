@@ -126,8 +126,8 @@ void nn_trained_close(nn_trained *trained);   /* NULL is fine */
 
 /*
 ** The file of the model, for nn_train_free: the layers of the base up to its
-** features as they are, the new layers behind them, and the report, in UTF-8, in
-** the metadata.
+** features as they are, the new layers behind them, and the report, in UTF-8,
+** in the metadata.
 */
 nn_status nn_trained_write(const nn_trained *trained, const char *report,
                            void **bytes, size_t *size, nn_error *err);

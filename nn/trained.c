@@ -2,11 +2,11 @@
 ** A run of binhash_train, from examples to a layer that was measured: what is
 ** held out, what is learned, in which form, and what of it the model keeps.
 **
-** The order of things is fixed, and everything that is left to chance comes from
-** one seed: examples of the base's classes are drawn (replay.c), all are
+** The order of things is fixed, and everything that is left to chance comes
+** from one seed: examples of the base's classes are drawn (replay.c), all are
 ** shuffled, a share of each class is held out, the rest is learned from
-** (train.c), the layer is made exact (hash_layer.c) and measured (measure.c), and
-** what later models need of the examples is put aside (replay.c).
+** (train.c), the layer is made exact (hash_layer.c) and measured (measure.c),
+** and what later models need of the examples is put aside (replay.c).
 */
 #include <math.h>
 #include <string.h>
@@ -32,7 +32,8 @@ static size_t trained_kind(const nn_examples *e, uint32_t i) {
 }
 
 /* All examples in random order into `all`, and from there those to learn from
-** into order, those held out behind them: a share of each kind, rounded down. */
+** into order, those held out behind them: a share of each kind, rounded
+** down. */
 static void trained_deal(nn_lesson *lesson, uint32_t *all, int *count,
                          int *out, size_t *held) {
   const nn_examples *e = lesson->examples;

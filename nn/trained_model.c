@@ -1,9 +1,10 @@
 /*
-** The file of a trained model: layers of the base as they are, and the new ones.
+** The file of a trained model: layers of the base as they are, and the new
+** ones.
 **
-** Of the base's network, the layers that its features depend on are copied, text
-** and tensors, to the byte: whatever they computed, they compute.  Behind them
-** come
+** Of the base's network, the layers that its features depend on are copied,
+** text and tensors, to the byte: whatever they computed, they compute.  Behind
+** them come
 **
 **   latent       InnerProduct   the logits of the code
 **   latent.sigmoid  Sigmoid
@@ -12,8 +13,8 @@
 **
 ** under these names or, where the base has layers called so, with a number
 ** behind them, and one head, "trained".  weights/README.md defines each; what
-** replay.c keeps lies beside them in tensors that no layer names, and the report
-** in the metadata.
+** replay.c keeps lies beside them in tensors that no layer names, and the
+** report in the metadata.
 **
 ** The file is opened before it is handed out, so what binhash_train returns can
 ** be loaded.

@@ -29,4 +29,4 @@ SELECT name, bits, kind, report = (SELECT json_remove(report, '$.seconds') FROM 
 -- Photos without a label are told apart too.
 SELECT count(*), avg(img_label(image, 'mine') = kind) > 0.9 FROM photos WHERE id > 60;
 SELECT count(code), min(length(code)), max(length(code)) FROM photos;
-SELECT avg(near = kind) > 0.9 FROM (SELECT a.kind, (SELECT b.kind FROM photos AS b WHERE b.id <> a.id ORDER BY hamming(a.code, b.code), b.id LIMIT 1) AS near FROM photos AS a WHERE a.id > 60);
+SELECT avg(kind = near) > 0.9 FROM (SELECT a.id, a.kind, b.kind AS near, row_number() OVER (PARTITION BY a.id ORDER BY hamming(a.code, b.code), b.id) AS i FROM photos AS a JOIN photos AS b ON b.id <> a.id WHERE a.id > 60) WHERE i = 1;

@@ -22,10 +22,10 @@
 
 #define MODEL "build/tests/models/exact.safetensors"
 
-/* Twelve pictures of one pixel, and what is no picture. */
+/* Eight pictures of one pixel, and what is no picture. */
 static const char *const setup =
     "CREATE TABLE p(id INTEGER PRIMARY KEY, image BLOB, kind);"
-    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)"
+    "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8)"
     " INSERT INTO p SELECT i, CAST(x'424d3a00000000000000360000002800000001000000"
     "0100000001001800000000000400000000000000000000000000000000000000' ||"
     " char(1 + i) || char(1 + i % 2 * 100) || char(1 + i % 3) || char(0)"
