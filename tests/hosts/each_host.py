@@ -123,8 +123,8 @@ def isolation():
         n += 1
     ok(n == 40, 'a loop that stores what it gets')
     for _ in range(3):
-        db.execute('INSERT INTO photos(image) SELECT image FROM '
-                   'img_hash_each(?) JOIN photos ON id = key', (SQL,))
+        db.execute('INSERT INTO photos(image) SELECT code FROM '
+                   'img_hash_each(?)', (SQL,))
     ok(db.execute('SELECT count(*) FROM photos').fetchone() == (320,),
        'a statement that feeds on itself ends')
 
