@@ -72,12 +72,15 @@ static int each_rows_add(bh_each *e) {
   bh_each_row *row = sqlite3_malloc64(n);
   if (!row) return SQLITE_NOMEM;
   memset(row, 0, sizeof(*row));
-  row->bytes = sqlite3_column_bytes(e->query, 0);
   row->key = sqlite3_value_dup(sqlite3_column_value(e->query, 0));
   if (!row->key) {
     sqlite3_free(row);
     return SQLITE_NOMEM;
   }
+  /* To ask a number for its bytes would make a text of it. */
+  int type = sqlite3_value_type(row->key);
+  if (type == SQLITE_TEXT || type == SQLITE_BLOB)
+    row->bytes = sqlite3_value_bytes(row->key);
   if (e->last) e->last->next = row;
   else e->first = row;
   e->last = row;
@@ -140,7 +143,8 @@ void bh_each_close(bh_each *e) {
 
 /* Does the row that the query shows fit? */
 static int each_rows_has_room(const bh_each *e) {
-  size_t n = (size_t)sqlite3_column_bytes(e->query, 1);
+  size_t n = sqlite3_column_type(e->query, 1) == SQLITE_BLOB
+                 ? (size_t)sqlite3_column_bytes(e->query, 1) : 0;
   if (!e->first) return 1;
   return (e->whole || (e->rows < EACH_AHEAD && e->keys < EACH_KEYS)) &&
          nn_bulk_has_room(e->bulk, n);
