@@ -32,6 +32,7 @@ SQLITE_EXTENSION_INIT3
 
 #define EACH_FUNCTION "img_hash_each"
 #define EACH_POLL 10                             /* milliseconds */
+#define EACH_READ 2                              /* rows, for one given out */
 #define EACH_AHEAD 1000                          /* rows */
 #define EACH_KEYS ((sqlite3_int64)16 << 20)      /* bytes */
 
@@ -71,12 +72,15 @@ static int each_rows_add(bh_each *e) {
   bh_each_row *row = sqlite3_malloc64(n);
   if (!row) return SQLITE_NOMEM;
   memset(row, 0, sizeof(*row));
-  row->bytes = sqlite3_column_bytes(e->query, 0);
   row->key = sqlite3_value_dup(sqlite3_column_value(e->query, 0));
   if (!row->key) {
     sqlite3_free(row);
     return SQLITE_NOMEM;
   }
+  /* To ask a number for its bytes would make a text of it. */
+  int type = sqlite3_value_type(row->key);
+  if (type == SQLITE_TEXT || type == SQLITE_BLOB)
+    row->bytes = sqlite3_value_bytes(row->key);
   if (e->last) e->last->next = row;
   else e->first = row;
   e->last = row;
@@ -139,69 +143,79 @@ void bh_each_close(bh_each *e) {
 
 /* Does the row that the query shows fit? */
 static int each_rows_has_room(const bh_each *e) {
-  size_t n = (size_t)sqlite3_column_bytes(e->query, 1);
+  size_t n = sqlite3_column_type(e->query, 1) == SQLITE_BLOB
+                 ? (size_t)sqlite3_column_bytes(e->query, 1) : 0;
   if (!e->first) return 1;
   return (e->whole || (e->rows < EACH_AHEAD && e->keys < EACH_KEYS)) &&
          nn_bulk_has_room(e->bulk, n);
 }
 
-/* Take the row that the query shows. */
-static int each_rows_take(bh_each *e) {
-  sqlite3_value *image = sqlite3_column_value(e->query, 1);
-  int type = sqlite3_column_type(e->query, 1);
+/* The image of the row that the query shows, into the bulk.  *later: there is
+** no memory for it while others are in flight. */
+static int each_rows_put(bh_each *e, int *later) {
   const void *bytes;
   sqlite3_int64 n;
   nn_error err;
-  int rc = each_rows_add(e);
-  if (rc != SQLITE_OK) return rc;
-  bh_each_row *row = e->last;
-  e->read++;
-  if (type != SQLITE_BLOB) e->done++;
-  if (type == SQLITE_NULL) return SQLITE_OK;
-  if (type != SQLITE_BLOB)
-    return each_rows_refuse(row, sqlite3_mprintf(
-        "the image must be a BLOB, not %s%s", bh_type_name(type),
-        type == SQLITE_TEXT ? "; readfile('...') gives the bytes of a file"
-                            : ""));
-  nn_status status = bh_image(image, &bytes, &n, &err);
+  nn_status status = bh_image(sqlite3_column_value(e->query, 1), &bytes, &n,
+                              &err);
   if (!status) status = nn_bulk_put(e->bulk, bytes, (size_t)n, &err);
-  if (status) return bh_table_nn_error(e->table, EACH_FUNCTION, &err);
-  row->waits = 1;
-  if (!e->waiting) e->waiting = row;
-  return SQLITE_OK;
+  *later = status == NN_NOMEM && e->waiting;
+  if (!status || *later) return SQLITE_OK;
+  return bh_table_nn_error(e->table, EACH_FUNCTION, &err);
 }
 
-/* Read as far ahead as there is room. */
-static int each_rows_read(bh_each *e) {
-  while (e->query) {
-    if (!e->at_row) {
-      int rc = bh_inner_step(e->connection, e->query, &e->message);
-      if (rc != SQLITE_ROW) {
-        e->rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
-        each_rows_stop_query(e);
-        return SQLITE_OK;
-      }
-      e->at_row = 1;
-    }
-    if (!each_rows_has_room(e)) return SQLITE_OK;
-    e->at_row = 0;
-    int rc = each_rows_take(e);
-    if (rc != SQLITE_OK) return rc;
+/* Take the row that the query shows. */
+static int each_rows_take(bh_each *e, int *later) {
+  int type = sqlite3_column_type(e->query, 1);
+  int rc = SQLITE_OK;
+  *later = 0;
+  if (type == SQLITE_BLOB) rc = each_rows_put(e, later);
+  if (rc != SQLITE_OK || *later) return rc;
+  rc = each_rows_add(e);
+  if (rc != SQLITE_OK) return rc;
+  bh_each_row *row = e->last;
+  e->at_row = 0;
+  e->read++;
+  if (type == SQLITE_BLOB) {
+    row->waits = 1;
+    if (!e->waiting) e->waiting = row;
+    return SQLITE_OK;
   }
-  return SQLITE_OK;
+  e->done++;
+  if (type == SQLITE_NULL) return SQLITE_OK;
+  return each_rows_refuse(row, sqlite3_mprintf(
+      "the image must be a BLOB, not %s%s", bh_type_name(type),
+      type == SQLITE_TEXT ? "; readfile('...') gives the bytes of a file"
+                          : ""));
+}
+
+/* Read a row, if there is one and room for it; *full: not both. */
+static int each_rows_read(bh_each *e, int *full) {
+  *full = 1;
+  if (!e->query) return SQLITE_OK;
+  if (!e->at_row) {
+    int rc = bh_inner_step(e->connection, e->query, &e->message);
+    if (rc != SQLITE_ROW) {
+      e->rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+      each_rows_stop_query(e);
+      return SQLITE_OK;
+    }
+    e->at_row = 1;
+  }
+  return each_rows_has_room(e) ? each_rows_take(e, full) : SQLITE_OK;
 }
 
 /* Waiting ----------------------------------------------------------------- */
 
-/* The answer of the row that has waited longest, if it has come. */
-static int each_rows_collect(bh_each *e) {
+/* The answer of the row that has waited longest, if it comes in time: *done. */
+static int each_rows_collect(bh_each *e, int ms, int *done) {
   nn_bulk_result result;
   nn_error err;
-  int done, rc = SQLITE_OK;
+  int rc = SQLITE_OK;
   bh_each_row *row = e->waiting;
-  if (nn_bulk_get(e->bulk, EACH_POLL, &done, &result, &err))
+  if (nn_bulk_get(e->bulk, ms, done, &result, &err))
     return bh_table_nn_error(e->table, EACH_FUNCTION, &err);
-  if (!done) return SQLITE_OK;
+  if (!*done) return SQLITE_OK;
   nn_status status = result.error->status;
   if (status == NN_OK) each_rows_answer(e, row, result.values);
   else if (status == NN_PICTURE || status == NN_TOO_LARGE)
@@ -217,6 +231,16 @@ static int each_rows_collect(bh_each *e) {
   return rc;
 }
 
+/* The answers that there are; waits only for the first. */
+static int each_rows_collect_all(bh_each *e, int ms) {
+  int done = 0, rc = SQLITE_OK;
+  if (e->waiting) rc = each_rows_collect(e, ms, &done);
+  /* Without workers, asking is to do the work. */
+  while (rc == SQLITE_OK && done && e->waiting && nn_bulk_threads(e->bulk))
+    rc = each_rows_collect(e, 0, &done);
+  return rc;
+}
+
 static int each_rows_look_about(bh_each *e) {
   sqlite3_int64 now = bh_clock();
   if (now - e->polled < EACH_POLL) return SQLITE_OK;
@@ -228,18 +252,24 @@ static int each_rows_look_about(bh_each *e) {
   return bh_poll(e->connection) ? SQLITE_INTERRUPT : SQLITE_OK;
 }
 
+/* Is there something to give out, or nothing to wait for? */
+static int each_rows_is_enough(const bh_each *e, int read) {
+  if (e->whole) return e->rc != SQLITE_OK;
+  /* Two rows read for one given out fill the window, however slow the query
+  ** is; all that there is room for would keep the first row waiting. */
+  return e->first && !e->first->waits && read >= EACH_READ;
+}
+
 /* Until the first row has its answer, or as the case may be, all have. */
 static int each_rows_run(bh_each *e) {
+  int full, read = 0;
   while (e->bulk) {
-    int rc = each_rows_read(e);
+    int rc = each_rows_read(e, &full);
     if (rc != SQLITE_OK) return rc;
-    if (!e->query && !e->waiting) {
-      each_rows_stop_bulk(e);
-      break;
-    }
-    if (!e->whole && e->first && !e->first->waits) break;
-    if (e->whole && e->rc != SQLITE_OK) break;
-    if (e->waiting) rc = each_rows_collect(e);
+    read += full ? EACH_READ : 1;
+    if (!e->query && !e->waiting) each_rows_stop_bulk(e);
+    if (!e->bulk || each_rows_is_enough(e, read)) break;
+    rc = each_rows_collect_all(e, full ? EACH_POLL : 0);
     if (rc == SQLITE_OK) rc = each_rows_look_about(e);
     if (rc != SQLITE_OK) return rc;
   }

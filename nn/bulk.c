@@ -286,7 +286,7 @@ static nn_status bulk_check(const nn_bulk_options *o, nn_error *err) {
 static int bulk_window(const nn_bulk *b) {
   int most = (int)(BULK_INPUTS / (b->input * sizeof(float)));
   int room = b->asked > 1 ? 8 * b->asked + 2 * b->batch : b->batch;
-  int least = b->asked + b->batch;
+  int least = b->asked > 1 ? b->asked + b->batch : b->batch;
   if (room > most) room = most;
   return room < least ? least : room;
 }

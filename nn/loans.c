@@ -10,8 +10,8 @@
 ** That costs two switches of threads, some ten microseconds, and while the
 ** owner is busy elsewhere it costs a worker its time.  Pictures of a library
 ** are alike, though: what nn gives back is kept for the next request of about
-** that size, so that the second picture of a kind asks for nothing.  What a
-** whole job had no use for goes back to the owner, and so does what exceeds
+** that size, so that the second picture of a kind asks for nothing.  What some
+** jobs in a row had no use for goes back to the owner, and so does what exceeds
 ** LOANS_KEPT.
 **
 ** Where all borrowers together would hold more than the lender's `most`, or the
@@ -21,6 +21,8 @@
 #include "loans.h"
 
 #define LOANS_KEPT ((size_t)64 << 20)   /* bytes that a worker may keep */
+#define LOANS_JOBS 4                    /* for how many it keeps what it has */
+#define LOANS_LEAST 4096                /* bytes of a loan */
 
 /* Stands before the memory. */
 struct nn_loan {
@@ -35,6 +37,16 @@ enum { LOANS_HEADER = 64 };    /* keeps the memory aligned */
 
 static void *loans_memory(nn_loan *loan) {
   return loan ? (char *)loan + LOANS_HEADER : NULL;
+}
+
+/* What is asked for where n bytes are needed: four sizes to an octave, so that
+** pictures of about one size find what others have left. */
+static size_t loans_round(size_t n) {
+  size_t unit = LOANS_LEAST / 4;
+  if (n <= LOANS_LEAST) return LOANS_LEAST;
+  if (n > NN_ALLOC_MAX / 2) return n;
+  while (8 * unit < n) unit *= 2;
+  return (n + unit - 1) / unit * unit;
 }
 
 /* The smallest kept one of n to 2n bytes, taken out; NULL if there is none. */
@@ -68,7 +80,7 @@ static nn_loan *loans_ask(nn_borrower *b, size_t n) {
 
 static void *loans_alloc(void *context, size_t n) {
   nn_borrower *b = context;
-  if (n == 0) n = 1;
+  n = loans_round(n);
   nn_loan *loan = loans_reuse(b, n);
   if (!loan) loan = loans_ask(b, n);
   if (loan) loan->job = b->job;
@@ -108,7 +120,7 @@ void nn_borrower_tidy(nn_borrower *b) {
   nn_loan *stale = NULL, **at = &b->kept;
   while (*at) {
     nn_loan *loan = *at;
-    if (loan->job == b->job) {
+    if (b->job - loan->job < LOANS_JOBS) {
       at = &loan->next;
       continue;
     }

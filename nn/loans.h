@@ -40,7 +40,7 @@ typedef struct nn_borrower {
 int nn_borrower_open(nn_borrower *borrower, nn_lender *lender);
 void nn_borrower_close(nn_borrower *borrower);
 
-/* The worker has ended a job: what the job had no use for goes back. */
+/* The worker has ended a job: what the last few had no use for goes back. */
 void nn_borrower_tidy(nn_borrower *borrower);
 
 /* The owner, with the mutex: answer a request if there is one. */

@@ -17,7 +17,7 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests tsan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so
+       $(T)/bench_index $(T)/bench_each $(TRIALS:%=$(T)/%) $(T)/plain.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
 tsan-tests: $(S)/test_bulk
@@ -96,7 +96,8 @@ lint:
 	@sh tests/lint.sh
 
 .PHONY: bench-index bench-peers
-bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index
+bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index \
+       $(T)/bench_each
 	@CC='$(CC)' sh tests/bench/bench.sh
 bench-index: loadable $(T)/bench_index
 	@CC='$(CC)' sh tests/bench/index.sh

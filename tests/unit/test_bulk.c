@@ -303,7 +303,7 @@ static void window(void **state) {
     assert_int_equal(nn_bulk_put(bulk, bytes, big, &err), NN_OK);
     assert_false(nn_bulk_has_room(bulk, big));
     assert_int_equal(nn_bulk_put(bulk, bytes, big, &err), NN_ARGUMENT);
-    assert_true(nn_bulk_has_room(bulk, 10));
+    assert_int_equal(nn_bulk_has_room(bulk, 10), threads > 1);
     assert_int_equal(wait_for(bulk).error->status, NN_PICTURE);
     nn_bulk_drop(bulk);
     int n = 0;
