@@ -210,7 +210,7 @@ test:
 	@sh tests/packages.sh test
 	@$(MAKE) --no-print-directory check
 
-check: all static tests asan-tests
+check: all static tests asan-tests tsan-tests
 	@CC='$(CC)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' sh tests/run.sh
 
 include tests/tests.mk

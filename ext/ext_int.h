@@ -55,6 +55,8 @@ typedef struct bh_connection {
   struct bh_index *indexes;       /* those that are connected */
   sqlite3_int64 forward_passes;   /* images through a network so far */
   struct bh_scan_state *scanning; /* the search that is reading a table now */
+  int inner_depth;                /* of queries in arguments (inner.h) */
+  sqlite3_int64 progress_told;    /* when the last line was (progress.c) */
   /* The last image and the passes that it went through, so that a call which
   ** SQLite repeats for every row costs a comparison of it (forward.c). */
   struct {
@@ -155,6 +157,9 @@ nn_status bh_forward(bh_connection *connection, const bh_look *look,
 nn_status bh_forward_picture(bh_connection *connection, const nn_model *model,
                              int blob, const nn_picture *picture,
                              bh_output *out, nn_error *err);
+/* The blobs that a pass computes of which `blob` is wanted; their number. */
+#define BH_FORWARD_BLOBS 64   /* that nn_run_blobs takes */
+int bh_forward_blobs(const nn_model *model, int blob, int *blobs);
 /* Drop the remembered image. */
 void bh_connection_forget(bh_connection *connection);
 
@@ -168,6 +173,8 @@ int bh_register_models(bh_connection *connection);
 int bh_register_settings(bh_connection *connection);
 int bh_register_topk(bh_connection *connection);
 int bh_register_pairs(bh_connection *connection);
+int bh_register_each(bh_connection *connection);
+int bh_register_train(bh_connection *connection);
 
 /* constraints.c: what WHERE says of distances and rowids ------------------- */
 
@@ -295,6 +302,7 @@ typedef struct bh_model_row {
   char sha256[65];
   const char *kind;   /* a static string */
   int bits, is_default;
+  char *report;       /* for sqlite3_free; NULL: none */
 } bh_model_row;
 int bh_models_describe(bh_connection *connection, int i, bh_model_row *row,
                        char **error);

@@ -27,7 +27,7 @@
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
-#define FORWARD_BLOBS 64           /* that nn_run_blobs takes */
+#define FORWARD_BLOBS BH_FORWARD_BLOBS
 #define FORWARD_SHORT (1 << 14)    /* floats of a layer computed unasked */
 
 /* What came of one pass; the values lie behind it in the same allocation. */
@@ -173,6 +173,14 @@ void bh_connection_forget(bh_connection *c) {
 }
 
 /* For the other files ------------------------------------------------------ */
+
+int bh_forward_blobs(const nn_model *model, int blob, int *blobs) {
+  struct bh_pass plan;
+  plan.model = model;
+  forward_blobs(&plan, blob);
+  memcpy(blobs, plan.blob, (size_t)plan.count * sizeof(*blobs));
+  return plan.count;
+}
 
 nn_status bh_forward(bh_connection *c, const bh_look *look,
                      nn_picture *picture, bh_output *out, nn_error *err) {

@@ -29,19 +29,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ext_int.h"
+#include "models.h"
 SQLITE_EXTENSION_INIT3
 
 #define MODELS_NAME_MAX 100   /* bytes of a name */
 
-typedef struct models_file {
+typedef struct bh_model_file {
   nn_model *model;
   void *mapped;        /* munmap this and close fd, or */
   void *copied;        /* sqlite3_free this; the default has neither */
   int fd;
   struct timespec written;   /* when, as it was loaded */
   size_t bytes;
-  int references;      /* names that stand for a head of it */
+  int references;      /* names that stand for a head of it, and holders */
 } models_file;
 
 typedef struct models_entry {
@@ -240,6 +240,24 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
   return SQLITE_OK;
 }
 
+int bh_models_hold(bh_connection *c, const char *name, bh_head *out,
+                   bh_model_file **file, char **error) {
+  int rc = bh_models_find(c, name, out, error);
+  *file = NULL;
+  if (rc != SQLITE_OK) return rc;
+  *file = models_lookup(c, name ? name : bh_models_default())->file;
+  (*file)->references++;
+  return SQLITE_OK;
+}
+
+int bh_models_is_changed(const bh_model_file *file) {
+  return models_is_changed(file);
+}
+
+void bh_models_release(bh_model_file *file) {
+  if (file && --file->references == 0) models_file_close(file);
+}
+
 /* Map a file.  The mapping is private: nobody writes through it. */
 static int models_map(const char *path, models_file *file, char **error) {
   struct stat st;
@@ -383,7 +401,9 @@ int bh_models_describe(bh_connection *c, int i, bh_model_row *row,
                                                           : "float32";
   row->is_default = e->is_default;
   memcpy(row->sha256, nn_model_sha256(e->file->model), sizeof(row->sha256));
-  return SQLITE_OK;
+  const char *report = nn_model_report(e->file->model);
+  if (report) row->report = sqlite3_mprintf("%s", report);
+  return report && !row->report ? SQLITE_NOMEM : SQLITE_OK;
 }
 
 int bh_register_models(bh_connection *c) {

@@ -71,9 +71,17 @@ static int models_table_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
   return SQLITE_OK;
 }
 
+/* The list, whose last entry may be one that could not be made. */
+static void models_table_clear(models_table_cursor *cursor) {
+  for (int i = 0; cursor->rows && i <= cursor->count; i++)
+    sqlite3_free(cursor->rows[i].report);
+  sqlite3_free(cursor->rows);
+  cursor->rows = NULL;
+}
+
 static int models_table_close(sqlite3_vtab_cursor *base) {
   models_table_cursor *cursor = (models_table_cursor *)base;
-  sqlite3_free(cursor->rows);
+  models_table_clear(cursor);
   sqlite3_free(cursor);
   return SQLITE_OK;
 }
@@ -88,11 +96,15 @@ static int models_table_filter(sqlite3_vtab_cursor *base, int number,
   (void)text;
   (void)argc;
   (void)argv;
-  cursor->at = 0;
+  models_table_clear(cursor);
+  cursor->at = cursor->count = 0;
   for (int n = 0;; n++) {
     bh_model_row *rows = sqlite3_realloc64(
         cursor->rows, sizeof(*rows) * (sqlite3_uint64)(n + 1));
-    if (!rows) return SQLITE_NOMEM;
+    if (!rows) {
+      cursor->count = n - 1;
+      return SQLITE_NOMEM;
+    }
     cursor->rows = rows;
     cursor->count = n;
     int rc = bh_models_describe(t->connection, n, &rows[n], &error);
@@ -137,8 +149,8 @@ static int models_table_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
     case MODELS_TABLE_SHA256:
       sqlite3_result_text(ctx, row->sha256, -1, SQLITE_TRANSIENT);
       break;
-    case MODELS_TABLE_REPORT:   /* models that were not trained in SQL */
-      sqlite3_result_null(ctx);
+    case MODELS_TABLE_REPORT:   /* NULL where binhash_train did not make it */
+      sqlite3_result_text(ctx, row->report, -1, SQLITE_TRANSIENT);
       break;
   }
   return SQLITE_OK;

@@ -173,6 +173,7 @@ static nn_status model_metadata(nn_model *model, const nn_json *header,
   const nn_json *format = nn_json_get(meta, "format");
   const nn_json *version = nn_json_get(meta, "format_version");
   const nn_json *network = nn_json_get(meta, "network");
+  const nn_json *report = nn_json_get(meta, "report");
   if (!format || format->kind != NN_JSON_STRING ||
       strcmp(format->text, "binhash") != 0 || !network ||
       network->kind != NN_JSON_STRING) {
@@ -187,6 +188,10 @@ static nn_status model_metadata(nn_model *model, const nn_json *header,
                    version && version->kind == NN_JSON_STRING
                        ? nn_shown_name(version->text).text
                        : "missing");
+  }
+  if (report && report->kind == NN_JSON_STRING) {
+    model->report = nn_model_string(model, report->text);
+    if (!model->report) return nn_fail(err, NN_NOMEM, "out of memory");
   }
   return nn_network_read(model, network->text, network->length, err);
 }
@@ -361,6 +366,10 @@ const char *nn_model_sha256(const nn_model *model) {
   }
   pthread_mutex_unlock(&digest->lock);
   return digest->hex;
+}
+
+const char *nn_model_report(const nn_model *model) {
+  return model->report;
 }
 
 int nn_model_head_count(const nn_model *model) {

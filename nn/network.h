@@ -157,6 +157,8 @@ void nn_model_close(nn_model *model);   /* NULL is fine */
 
 nn_kind nn_model_kind(const nn_model *model);
 const char *nn_model_sha256(const nn_model *model);   /* 64 hex digits */
+/* The report of its training, if it brings one, else NULL. */
+const char *nn_model_report(const nn_model *model);
 int nn_model_head_count(const nn_model *model);
 const nn_head *nn_model_head(const nn_model *model, int i);
 void nn_model_input_shape(const nn_model *model, int chw[3]);

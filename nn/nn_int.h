@@ -178,6 +178,7 @@ struct nn_model {
   const uint8_t *bytes;
   size_t byte_count;
   struct nn_digest *digest;   /* the sha256 once somebody asked for it */
+  const char *report;         /* of its training, NULL: none */
   nn_tensor *tensors;         /* sorted by name */
   int tensor_count;
   nn_layer *layers;

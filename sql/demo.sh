@@ -98,13 +98,14 @@ if [ "$total" = 0 ]; then
   exit 1
 fi
 while :; do
-  left=$(sql $db <sql/hash.sql)
+  left=$(sql -cmd '.param set :slice 32' $db <sql/hash.sql)
   progress hashing $((total - left)) "$total"
   [ "$left" = 0 ] && break
 done
-sqlite3 $db "SELECT 'not hashed: ' || path || ': ' || error FROM photos
-             WHERE error IS NOT NULL"
-each thumb "SELECT id, path FROM photos WHERE code IS NOT NULL" thumbnails
+sqlite3 $db "SELECT 'not hashed: ' || path || ': ' || error
+             FROM codes JOIN photos USING (id) WHERE error IS NOT NULL"
+each thumb "SELECT id, path FROM photos JOIN codes USING (id)
+            WHERE code IS NOT NULL" thumbnails
 
 sql $db <sql/demo.sql
 echo

@@ -5,7 +5,7 @@
 
 -- A short name to show: the file's, or for an edit the original's and the edit.
 CREATE TEMP VIEW shown AS
-SELECT p.id, p.code, p.features, p.path,
+SELECT p.id, c.code, c.features, p.path,
        coalesce(o.id, p.id) AS original,
        replace(coalesce(o.path, p.path),
                rtrim(coalesce(o.path, p.path),
@@ -14,11 +14,12 @@ SELECT p.id, p.code, p.features, p.path,
               ELSE ', ' || replace(substr(f.file, instr(f.file, '-') + 1),
                                    '.jpg', '') END AS name
 FROM photos AS p
+JOIN codes AS c USING (id)
 JOIN (SELECT id, replace(path, rtrim(path, replace(path, '/', '')), '') AS file
       FROM photos) AS f ON f.id = p.id
 LEFT JOIN photos AS o
   ON p.path LIKE '%/build/demo/edits/%' AND o.id = CAST(f.file AS INTEGER)
-WHERE p.code IS NOT NULL;
+WHERE c.code IS NOT NULL;
 
 -- Who asks: every original that was edited.  Not those that share their code
 -- with three other originals: among the default pictures these are white
@@ -38,7 +39,7 @@ SELECT q.id AS query, q.name AS query_name, s.id, s.name, t.distance,
        row_number() OVER (PARTITION BY q.id ORDER BY
          feature_distance(q.features, s.features), t.rowid) AS n
 FROM asked AS q
-JOIN binhash_topk('photos', 'code', q.code, 41) AS t
+JOIN binhash_topk('codes', 'code', q.code, 41) AS t
 JOIN shown AS s ON s.id = t.rowid
 WHERE s.id <> q.id;
 

@@ -1,24 +1,26 @@
--- Hash one slice of the pictures that have no code yet, in one transaction.
--- Repeat until it prints 0 (sql/demo.sh does); a kill loses one slice, and the
--- next run goes on after the last one that was committed.
+-- Hash one slice of the pictures that sql/import.sql registered and that have
+-- no row in `codes` yet.
 --
 --   sqlite3 photos.db -cmd '.load ./build/binhash' < sql/hash.sql
-CREATE TEMP TABLE slice AS
-  SELECT id FROM photos WHERE code IS NULL AND error IS NULL
-  ORDER BY id LIMIT 16;
-BEGIN IMMEDIATE;
+--
+-- It prints how many are left; repeat it until that is 0, as sql/demo.sh does.
+-- A slice is one statement, so it is committed whole or not at all: a kill
+-- loses at most one, and the next run goes on after the last.  A slice has
+-- 1,000 pictures, or what  -cmd '.param set :slice 100'  says.
+--
+-- A picture that cannot be hashed gets a row with the reason, so that it is not
+-- tried for ever.  To try those again:  DELETE FROM codes WHERE error NOT NULL;
+.bail on
+INSERT INTO library(model, sha256)
+SELECT name, sha256 FROM binhash_models
+WHERE is_default AND NOT EXISTS (SELECT 1 FROM library);
 -- Each file is read once, and goes through the network once for both columns.
-UPDATE photos SET (code, features) = (
-  WITH file(image) AS MATERIALIZED (SELECT readfile(path)),
-    hashed(image, code) AS MATERIALIZED (
-      SELECT image, try_img_hash(image) FROM file)
-  SELECT code, CASE WHEN code IS NOT NULL THEN img_features(image) END
-  FROM hashed)
-WHERE id IN (SELECT id FROM slice);
--- What could not be hashed is remembered with the reason, not tried for ever.
-UPDATE photos SET error = CASE WHEN readfile(path) IS NULL
-  THEN 'the file cannot be read'
-  ELSE coalesce(img_error(readfile(path)), 'the file changed meanwhile') END
-WHERE id IN (SELECT id FROM slice) AND code IS NULL;
-COMMIT;
-SELECT count(*) FROM photos WHERE code IS NULL AND error IS NULL;
+INSERT INTO codes(id, code, features, error)
+SELECT key, code, features,
+       CASE WHEN code IS NULL THEN coalesce(error, 'the file cannot be read')
+       END
+FROM img_hash_each('SELECT id, readfile(path) FROM photos
+                    WHERE id NOT IN (SELECT id FROM codes)
+                    ORDER BY id LIMIT ?1',
+                   (SELECT model FROM library), coalesce(:slice, 1000));
+SELECT count(*) FROM photos WHERE id NOT IN (SELECT id FROM codes);

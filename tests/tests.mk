@@ -4,6 +4,7 @@
 
 T := build/tests
 A := build/asan
+S := build/tsan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TRIALS := index_model index_kill index_faults index_corrupt
 FUZZERS := fuzz_model fuzz_picture
@@ -13,12 +14,14 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 ASAN_NN := $(NN:%.c=$(A)/obj/%.o)
 ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 
-.PHONY: tests asan-tests
+.PHONY: tests asan-tests tsan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
+       $(T)/bench_index $(T)/bench_each $(TRIALS:%=$(T)/%) $(T)/plain.so \
+       $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
+tsan-tests: $(S)/test_bulk
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
@@ -130,6 +133,13 @@ $(A)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
 $(A)/fuzz_model: tests/fuzz/fuzz_model.c $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(LDLIBS)
 
+# Under the thread sanitizer, which sees whether the workers' ways cross.
+$(S)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -fsanitize=thread $(OPTIONS) -Wno-maybe-uninitialized -c -o $@ $<
+$(S)/%: tests/unit/%.c $(NN:%.c=$(S)/obj/%.o)
+	$(CC) -O1 -g -fsanitize=thread $(TEST_OPTIONS) -o $@ $^ -lcmocka $(LDLIBS)
+
 $(A)/index_corrupt: tests/index/corrupt.c tests/index/index_test.h $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) \
 	  -lsqlite3 $(LDLIBS)
@@ -141,7 +151,8 @@ lint:
 	@sh tests/lint.sh
 
 .PHONY: bench-index bench-peers
-bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index
+bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index \
+       $(T)/bench_each
 	@CC='$(CC)' sh tests/bench/bench.sh
 bench-index: loadable $(T)/bench_index
 	@CC='$(CC)' sh tests/bench/index.sh
@@ -190,4 +201,4 @@ import-peers: all
 	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
 	@sh tests/import/import.sh peers
 
--include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d)
+-include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(NN:%.c=$(S)/obj/%.d) $(ASAN_IMPORT:.o=.d)

@@ -12,6 +12,10 @@ echo "Kernels of integer networks"
 build/tests/bench_integer
 
 echo
+echo "Pictures in bulk, with the default model"
+build/tests/bench_each ./build/binhash
+
+echo
 echo "The index"
 sh tests/bench/index.sh
 

@@ -36,6 +36,8 @@ compile -o $out/static_host tests/hosts/static_host.c build/libbinhash.a \
 compile -shared -fPIC -o $out/no_blas.so tests/hosts/no_blas.c -ldl &&
   run symbols sh tests/hosts/symbols.sh $out/no_blas.so
 run python_host "$PYTHON" tests/hosts/python_host.py ./build/binhash
+run each_host "$PYTHON" tests/hosts/each_host.py ./build/binhash
+run import_kill "$PYTHON" tests/hosts/import_kill.py ./build/binhash
 if [ -x build/venv/bin/python ]; then
   run two_libraries build/venv/bin/python tests/hosts/two_libraries.py \
     ./build/binhash
