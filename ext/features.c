@@ -24,7 +24,7 @@ int bh_features(sqlite3_value *value, nn_features *out, char **problem) {
   int type = sqlite3_value_type(value);
   *problem = NULL;
   if (type != SQLITE_BLOB) {
-    *problem = sqlite3_mprintf("is %s, not a BLOB", bh_type_name(type));
+    *problem = sqlite3_mprintf("%s, not a BLOB", bh_type_name(type));
     return *problem ? SQLITE_MISMATCH : SQLITE_NOMEM;
   }
   /* The length first: a zeroblob that could not be made real has lost it
@@ -33,7 +33,7 @@ int bh_features(sqlite3_value *value, nn_features *out, char **problem) {
   const void *blob = n ? sqlite3_value_blob(value) : "";
   if (!blob) return SQLITE_NOMEM;
   if (nn_features_read(blob, (size_t)n, out)) return SQLITE_OK;
-  *problem = sqlite3_mprintf("has %d byte%s and is neither float32 nor packed "
+  *problem = sqlite3_mprintf("a BLOB of %d byte%s, neither float32 nor packed "
                              "by feature_pack", n, n == 1 ? "" : "s");
   return *problem ? SQLITE_MISMATCH : SQLITE_NOMEM;
 }
@@ -45,7 +45,7 @@ static int features_argument(sqlite3_context *context, const char *function,
   char *problem = NULL;
   int rc = bh_features(value, out, &problem);
   if (rc == SQLITE_MISMATCH)
-    bh_result_text_error(context, "%s: argument %d %s", function, number,
+    bh_result_text_error(context, "%s: argument %d is %s", function, number,
                          problem);
   else if (rc != SQLITE_OK)
     sqlite3_result_error_nomem(context);

@@ -11,7 +11,7 @@
 /*
 ** Read a value that is not NULL as features; they point into it.  SQLITE_OK,
 ** SQLITE_NOMEM, or SQLITE_MISMATCH where it can be none: then *problem is what
-** is said of it, as "is TEXT, not a BLOB", for sqlite3_free.
+** it is instead, as "TEXT, not a BLOB", for sqlite3_free.
 */
 int bh_features(sqlite3_value *value, nn_features *out, char **problem);
 

@@ -201,7 +201,7 @@ static int fine_check(fine_cursor *cursor) {
                    &cursor->features, &problem);
   if (rc == SQLITE_MISMATCH)
     rc = bh_table_error(cursor->base.pVtab, FINE_NAME
-                        ": argument features %s", problem);
+                        ": argument features is %s", problem);
   sqlite3_free(problem);
   /* Of finite numbers this is 0. */
   if (rc == SQLITE_OK &&
@@ -238,15 +238,16 @@ static int fine_source(fine_cursor *cursor, bh_source *source) {
 
 /* Filtering: features ------------------------------------------------------ */
 
-/* "the features at rowid 7 ..." as nn's error. */
-static nn_status fine_refuse(const bh_scanned *at, const char *what,
-                               nn_error *err) {
+/* "the features at rowid 7 ..." as nn's error.  what is freed; without it there
+** was no memory for it. */
+static nn_status fine_refuse(const bh_scanned *at, char *what, nn_error *err) {
   char *row = bh_scan_row_name(at->numbered, at->rowid, at->key);
   err->status = row && what ? NN_ARGUMENT : NN_NOMEM;
   if (row && what)
     sqlite3_snprintf(sizeof(err->text), err->text, "the features at %s %s", row,
                      what);
   sqlite3_free(row);
+  sqlite3_free(what);
   return err->status;
 }
 
@@ -260,20 +261,18 @@ static nn_status fine_measure(const fine_cursor *cursor,
   if (sqlite3_value_type(at->features) == SQLITE_NULL) return NN_OK;
   int rc = bh_features(at->features, &features, &problem);
   if (rc == SQLITE_NOMEM) return err->status = NN_NOMEM;
-  if (rc == SQLITE_OK && features.n != cursor->features.n) {
-    problem = sqlite3_mprintf("have %lld value%s, the query has %lld",
-                              (sqlite3_int64)features.n,
-                              features.n == 1 ? "" : "s",
-                              (sqlite3_int64)cursor->features.n);
-    rc = SQLITE_MISMATCH;
-  } else if (rc == SQLITE_OK) {
-    *distance = nn_features_euclidean(&cursor->features, &features);
-    if (!isnan(*distance)) return NN_OK;
-    problem = sqlite3_mprintf("have a NaN among them");
-  }
-  fine_refuse(at, problem, err);
-  sqlite3_free(problem);
-  return err->status;
+  if (rc != SQLITE_OK)
+    return fine_refuse(at, sqlite3_mprintf("are %z", problem), err);
+  if (features.n != cursor->features.n)
+    return fine_refuse(at, sqlite3_mprintf("have %lld value%s, the query has "
+                                           "%lld", (sqlite3_int64)features.n,
+                                           features.n == 1 ? "" : "s",
+                                           (sqlite3_int64)cursor->features.n),
+                       err);
+  *distance = nn_features_euclidean(&cursor->features, &features);
+  return isnan(*distance)
+             ? fine_refuse(at, sqlite3_mprintf("have a NaN among them"), err)
+             : NN_OK;
 }
 
 /* Keep the key of a row, where it is asked for. */

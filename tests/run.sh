@@ -43,7 +43,7 @@ suite_mutations() {
 suite_asan() {
   export ASAN_OPTIONS=allocator_may_return_null=1
   # The fault test loads the extension, which sql_asan does under the sanitizer.
-  programs build/asan $(units | grep -v test_topk_faults) mutate_picture \
+  programs build/asan $(units | grep -v _faults) mutate_picture \
     fuzz_model
 }
 
@@ -84,9 +84,13 @@ suite_differential() {
     echo "not ok - differential sqlite3"
   $PYTHON tests/sql/differential_pairs.py ./build/binhash 400 ||
     echo "not ok - differential pairs"
+  $PYTHON tests/sql/differential_search.py ./build/binhash sqlite3 1000 ||
+    echo "not ok - differential search"
   if [ -x build/venv/bin/python ]; then
     build/venv/bin/python tests/sql/differential.py ./build/binhash apsw 2000 ||
       echo "not ok - differential apsw"
+    build/venv/bin/python tests/sql/differential_search.py ./build/binhash \
+      apsw 1000 || echo "not ok - differential search apsw"
   else
     echo "ok - differential apsw # SKIP no build/venv with apsw"
   fi
