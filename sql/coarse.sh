@@ -1,18 +1,18 @@
 #!/bin/sh
 # Search from coarse to fine on CIFAR-10: how good and how fast each way is.
 #
-#     sql/coarse.sh [DATA [QUERIES]]
+#     sh sql/coarse.sh [DATA [QUERIES]]
 #
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  The training images are the database; the first QUERIES
-# (1000) test images are the queries.  Codes and features are made once, by two
+# (500) test images are the queries.  Codes and features are made once, by two
 # processes at a time, and kept in build/eval/, one folder for each model; an
 # integer model gives the same bytes whatever build of the extension runs it.
 # sql/coarse.sql holds the protocol; it wants 1.3 GB of disk for a while.
 set -e
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data/cifar10.db}
-queries=${2:-1000}
+queries=${2:-500}
 if [ ! -f "$data" ]; then
   echo "sql/coarse.sh: no file '$data'; give one as the first argument (an" \
     "SQLite file with images(id, split, label, image))" >&2
