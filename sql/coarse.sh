@@ -53,9 +53,30 @@ wait $!
 
 trap 'rm -f "$dir/work.db"' EXIT
 rm -f "$dir/work.db"
-sqlite3 -batch -bail "$dir/work.db" '.load ./build/binhash' \
-  "CREATE TEMP TABLE setting AS SELECT $queries AS queries" \
-  "CREATE VIRTUAL TABLE codes USING
-     binhash(bits=$(default bits), content='images', content_rowid='id')" \
-  "ATTACH '$dir/features0.db' AS a" "ATTACH '$dir/features1.db' AS b" \
-  '.read sql/coarse.sql'
+ways=$(for batch in 0 1 2 3 4 5 6 7 8 9; do
+  echo '.read sql/coarse_ways.sql'
+done)
+sqlite3 -batch -bail "$dir/work.db" <<END
+.load ./build/binhash
+ATTACH '$dir/features0.db' AS a;
+ATTACH '$dir/features1.db' AS b;
+CREATE TEMP TABLE setting AS SELECT $queries AS queries;
+CREATE VIRTUAL TABLE codes USING
+  binhash(bits=$(default bits), content='images', content_rowid='id');
+.read sql/coarse.sql
+CREATE TEMP VIEW floats AS SELECT * FROM images;
+CREATE TEMP VIEW packs AS SELECT * FROM packed;
+CREATE TEMP VIEW asked AS SELECT * FROM queries;
+CREATE TEMP TABLE searched AS SELECT 'images' AS floats, 'packed' AS packs;
+$ways
+DROP VIEW floats;
+DROP VIEW packs;
+DROP VIEW asked;
+CREATE TEMP VIEW floats AS SELECT * FROM wide;
+CREATE TEMP VIEW packs AS SELECT * FROM wide_packed;
+CREATE TEMP VIEW asked AS SELECT * FROM wide_queries;
+UPDATE searched SET floats = 'wide', packs = 'wide_packed';
+UPDATE round SET part = 2, batch = -1;
+$ways
+.read sql/coarse_report.sql
+END
