@@ -73,8 +73,8 @@ typedef struct fine_cursor {
 } fine_cursor;
 
 static int fine_connect(sqlite3 *db, void *aux, int argc,
-                          const char *const *argv, sqlite3_vtab **out,
-                          char **error) {
+                        const char *const *argv, sqlite3_vtab **out,
+                        char **error) {
   (void)argc, (void)argv, (void)error;
   int rc = sqlite3_declare_vtab(db, bh_fine_schema);
   if (rc != SQLITE_OK) return rc;
@@ -132,14 +132,14 @@ static int fine_close(sqlite3_vtab_cursor *base) {
 /* Filtering: what was asked ------------------------------------------------ */
 
 static sqlite3_value *fine_argument(const fine_cursor *cursor,
-                                      int column) {
+                                    int column) {
   return cursor->arguments[BH_FINE_ARGUMENT(column)];
 }
 
 /* An upper bound of the Hamming distance.  It says what is searched, so a value
 ** that SQLite might compare in some other way cannot be left to it. */
 static int fine_take_radius(fine_cursor *cursor, char letter,
-                              sqlite3_value *value) {
+                            sqlite3_value *value) {
   int type = sqlite3_value_type(value);
   cursor->has_radius = 1;
   if (type == SQLITE_TEXT || type == SQLITE_BLOB)
@@ -160,7 +160,7 @@ static int fine_take_radius(fine_cursor *cursor, char letter,
 
 /* Read the arguments of xFilter by their letters. */
 static int fine_take(fine_cursor *cursor, const char *letters,
-                       sqlite3_value **argv) {
+                     sqlite3_value **argv) {
   for (int i = 0; letters[i]; i++) {
     int rc = bh_argument_take(cursor->arguments, bh_fine_letters, letters[i],
                               argv[i]);
@@ -176,7 +176,7 @@ static int fine_take(fine_cursor *cursor, const char *letters,
 
 /* An argument that is a number of rows; *out stays where there is none. */
 static int fine_number(fine_cursor *cursor, int column, const char *name,
-                         sqlite3_int64 *out) {
+                       sqlite3_int64 *out) {
   sqlite3_value *value = fine_argument(cursor, column);
   if (!value || sqlite3_value_type(value) == SQLITE_NULL) return SQLITE_OK;
   if (sqlite3_value_type(value) != SQLITE_INTEGER ||
@@ -212,7 +212,7 @@ static int fine_check(fine_cursor *cursor) {
 }
 
 static int fine_name(fine_cursor *cursor, int column, const char *name,
-                       int optional, const char **out) {
+                     int optional, const char **out) {
   return bh_table_name(cursor->base.pVtab, FINE_NAME,
                        fine_argument(cursor, column), name, optional, out);
 }
@@ -232,7 +232,7 @@ static int fine_source(fine_cursor *cursor, bh_source *source) {
   memset(source, 0, sizeof(*source));
   for (size_t i = 0; rc == SQLITE_OK && i < sizeof(names) / sizeof(*names); i++)
     rc = fine_name(cursor, names[i].column, names[i].name, names[i].optional,
-                     names[i].out);
+                   names[i].out);
   return rc;
 }
 
@@ -252,9 +252,8 @@ static nn_status fine_refuse(const bh_scanned *at, char *what, nn_error *err) {
 }
 
 /* The distance of a row, -1 where it has no features. */
-static nn_status fine_measure(const fine_cursor *cursor,
-                                const bh_scanned *at, double *distance,
-                                nn_error *err) {
+static nn_status fine_measure(const fine_cursor *cursor, const bh_scanned *at,
+                              double *distance, nn_error *err) {
   nn_features features;
   char *problem = NULL;
   *distance = -1;
@@ -277,7 +276,7 @@ static nn_status fine_measure(const fine_cursor *cursor,
 
 /* Keep the key of a row, where it is asked for. */
 static nn_status fine_keep(const fine_cursor *cursor, sqlite3_value *key,
-                             nn_pool_row *row, nn_error *err) {
+                           nn_pool_row *row, nn_error *err) {
   if (!cursor->reads_key || !key || row->distance < 0) return NN_OK;
   row->held = sqlite3_value_dup(key);
   return row->held ? NN_OK : (err->status = NN_NOMEM);
@@ -286,7 +285,7 @@ static nn_status fine_keep(const fine_cursor *cursor, sqlite3_value *key,
 /* Filtering: the two stages ------------------------------------------------ */
 
 static nn_status fine_put(fine_cursor *cursor, nn_pool_row *row,
-                            nn_error *err) {
+                          nn_error *err) {
   nn_pool_row fallen;
   nn_status status = nn_pool_put(cursor->pool, row, &fallen, err);
   sqlite3_value_free(status == NN_OK ? fallen.held : row->held);
@@ -294,8 +293,7 @@ static nn_status fine_put(fine_cursor *cursor, nn_pool_row *row,
 }
 
 /* A row of the scan whose features are looked up later. */
-static nn_status fine_add(void *context, const bh_scanned *at,
-                            nn_error *err) {
+static nn_status fine_add(void *context, const bh_scanned *at, nn_error *err) {
   fine_cursor *cursor = context;
   nn_pool_row row = {.rowid = at->rowid, .distance = -1};
   row.hamming = nn_pool_wants(cursor->pool, at->rowid, at->code);
@@ -304,7 +302,7 @@ static nn_status fine_add(void *context, const bh_scanned *at,
 
 /* A row of the scan that brings its features. */
 static nn_status fine_add_measured(void *context, const bh_scanned *at,
-                                     nn_error *err) {
+                                   nn_error *err) {
   fine_cursor *cursor = context;
   nn_pool_row row = {.rowid = at->rowid};
   row.hamming = nn_pool_wants(cursor->pool, at->rowid, at->code);
@@ -316,7 +314,7 @@ static nn_status fine_add_measured(void *context, const bh_scanned *at,
 
 /* The features of one row of the pool.  One that is gone has none. */
 static int fine_look_up(fine_cursor *cursor, bh_scan *scan,
-                          nn_pool_row *row) {
+                        nn_pool_row *row) {
   sqlite3_stmt *stmt = NULL;
   char *error = NULL;
   nn_error err;
@@ -336,7 +334,7 @@ static int fine_look_up(fine_cursor *cursor, bh_scan *scan,
   return bh_table_nn_error(cursor->base.pVtab, FINE_NAME, &err);
 }
 
-static int fine_fine(fine_cursor *cursor, bh_scan *scan) {
+static int fine_rank(fine_cursor *cursor, bh_scan *scan) {
   fine_table *table = (fine_table *)cursor->base.pVtab;
   nn_error err;
   int rc = SQLITE_OK;
@@ -375,7 +373,7 @@ static int fine_scan(void *context, bh_scan *scan) {
     return bh_table_nn_error(cursor->base.pVtab, FINE_NAME ": argument code",
                              &err);
   int rc = bh_scan_run(scan, &target, &error);
-  if (rc == SQLITE_OK) return fine_fine(cursor, scan);
+  if (rc == SQLITE_OK) return fine_rank(cursor, scan);
   return bh_table_report(cursor->base.pVtab, FINE_NAME, rc, error);
 }
 
@@ -404,7 +402,7 @@ static int fine_next(sqlite3_vtab_cursor *base) {
 }
 
 static int fine_filter(sqlite3_vtab_cursor *base, int idx_num,
-                         const char *idx_str, int argc, sqlite3_value **argv) {
+                       const char *idx_str, int argc, sqlite3_value **argv) {
   fine_cursor *cursor = (fine_cursor *)base;
   (void)argc;
   fine_clear(cursor);
@@ -433,7 +431,7 @@ static int fine_eof(sqlite3_vtab_cursor *base) {
 }
 
 static int fine_column(sqlite3_vtab_cursor *base, sqlite3_context *context,
-                         int column) {
+                       int column) {
   fine_cursor *cursor = (fine_cursor *)base;
   sqlite3_value *value = NULL;
   switch (column) {

@@ -2,19 +2,19 @@
 ** binhash_search in the eyes of the planner: its columns, and xBestIndex.
 **
 ** The arguments of the function are found by arguments.c.  An upper bound of
-** the Hamming distance (hamming < r, <=, =, BETWEEN) is one of a kind: it says
+** the Hamming distance (hamming < r, <=, BETWEEN) is one of a kind: it says
 ** that the pool is everything within that radius.  So, unlike a filter, it may
 ** not be left to SQLite in a plan where it has no value yet, or the rows would
 ** depend on the plan; such a plan is accepted, at a cost that makes SQLite
-** choose any other, only to fail in xFilter with a message.  It may be in the
-** ON clause of a LEFT JOIN behind the search, where it is no bound of the
-** search at all: the message says how to write that.
+** choose any other, only to fail in xFilter with a message.  A bound by a table
+** that the statement itself puts behind the search, in a LEFT JOIN or a CROSS
+** JOIN, SQLite does not show here: in every plan it is a filter.
 **
 ** idxStr has a letter for each argument of xFilter:
 **
 **   t c f q v n p s y   table, code column, feature column, code, features, k,
 **                       pool, schema, key column
-**   = < (               hamming =, <, <=
+**   < (                 hamming <, <=
 **
 ** idxNum is a set of bits:
 **
@@ -24,7 +24,8 @@
 **
 ** Rows come in (distance, rowid) order, so an ORDER BY that asks for this is
 ** consumed.  All but the arguments SQLite checks again.  Nothing else that
-** WHERE says can be used, since the pool is of the whole table.
+** WHERE says can be used, since the pool is of the whole table; hamming = n is
+** a filter, as a join with a table of distances would have it.
 **
 ** Costs: as those of binhash_topk, so that in a join the search comes first,
 ** once.  A bound makes it no cheaper: an OR of two bounds must stay one search.
@@ -44,20 +45,16 @@ const char bh_fine_letters[] = "tcfqvnpsy";
 
 /* The radius.  Returns 0 where there is one that cannot be used. */
 static int fine_plan_bounds(bh_plan *plan) {
-  int used = 0, waiting = 0;
+  int waiting = 0;
   for (int i = 0; i < plan->info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &plan->info->aConstraint[i];
     char letter = bh_bound_letter(c->op);
-    if (c->iColumn != BH_FINE_HAMMING ||
-        (letter != '=' && letter != '<' && letter != '('))
+    if (c->iColumn != BH_FINE_HAMMING || (letter != '<' && letter != '('))
       continue;
-    /* IN arrives value by value, and would be a search for each. */
-    if (letter == '=' && sqlite3_vtab_in(plan->info, i, -1)) continue;
     if (c->usable) bh_plan_use(plan, i, letter, 0);
-    if (c->usable) used = 1;
     else waiting = 1;
   }
-  return used || !waiting;
+  return !waiting;
 }
 
 /* ORDER BY distance, or distance, rowid; what follows a rowid does nothing. */

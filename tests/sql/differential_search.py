@@ -134,7 +134,7 @@ def relation(r, source, alias):
     k = r.choice([None] * 5 + [0, 1, 3, 20, 10000])
     pool = r.choice([None] * 4 + [0, 1, 2, 7, 30, 100, 100000])
     radius, bound = r.choice([
-        (None, "1"), (None, "1"), (None, "1"), (0, "%s.hamming = 0"),
+        (None, "1"), (None, "1"), (None, "1"), (0, "%s.hamming <= 0"),
         (3, "%s.hamming <= 3"), (4, "%s.hamming < 5"), (2, "%s.hamming < 2.5"),
         (5, "%s.hamming BETWEEN 2 AND 5"), (12, "%s.hamming <= 1e9"),
         (-1, "%s.hamming < 0"), (1, "%s.hamming < 9 AND %s.hamming <= 1")])
@@ -175,7 +175,7 @@ def condition(r, t):
         lambda: "%s.distance %s %s" % (
             t, r.choice(["<", "<=", "=", ">=", ">", "<>", "IS"]), number(r)),
         lambda: "%s.distance BETWEEN %s AND %s" % (t, number(r), number(r)),
-        lambda: "%s.hamming %s %s" % (t, r.choice([">", ">=", "<>"]),
+        lambda: "%s.hamming %s %s" % (t, r.choice([">", ">=", "<>", "=", "IS"]),
                                       r.choice("0123")),
         lambda: "%s.hamming IN (1, 3, 3, 8)" % t,
         lambda: "+%s.hamming < 3" % t,
@@ -236,6 +236,10 @@ def statement(r):
             "SELECT p.id, t.distance FROM photos p, {F0} WHERE {W0} AND"
             " t.rowid = p.id" + where + album + " ORDER BY t.distance, t.rowid"
             + cut, "rows"),
+        lambda: Statement(
+            "SELECT p.id, t.rowid FROM {F0} JOIN photos p ON p.album ="
+            " t.hamming WHERE {W0}" + where + " AND p.id < 0 ORDER BY"
+            " t.distance, t.rowid, p.id" + cut, "rows"),
         lambda: Statement(
             "SELECT t.rowid, p.name FROM {F0} LEFT JOIN photos p ON"
             " p.id = t.rowid AND p.album = 2 WHERE {W0}" + where +

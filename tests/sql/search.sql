@@ -28,7 +28,6 @@ SELECT count(*) FROM binhash_search('photos', 'code', 'features', x'0000', x'000
 -- Within a radius.
 SELECT rowid, distance, hamming FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming <= 1;
 SELECT rowid, distance, hamming FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming < 2 AND hamming <= 5;
-SELECT rowid FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming = 1;
 SELECT rowid FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming BETWEEN 2 AND 3;
 SELECT rowid FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 3) WHERE hamming <= 3;
 SELECT rowid FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', 1) WHERE hamming <= 1;
@@ -38,7 +37,9 @@ SELECT group_concat(rowid) FROM binhash_search('photos', 'code', 'features', x'0
 SELECT count(*) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming <= -0.5;
 SELECT count(*) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming < 0;
 SELECT count(*) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000') WHERE hamming <= NULL;
--- These are filters of the pool, which is the default one: IN, >, OR.
+-- These are filters of the pool: =, IN, >, OR, and a join with =.
+SELECT group_concat(rowid) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 4) WHERE hamming = 1;
+SELECT group_concat(rowid || word) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 4) t JOIN (SELECT 0 AS h, ' same' AS word UNION ALL SELECT 1, ' close') ON h = t.hamming;
 SELECT group_concat(rowid) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 4) WHERE hamming IN (0, 1, 2);
 SELECT group_concat(rowid) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 4) WHERE hamming > 0;
 SELECT group_concat(rowid) FROM binhash_search('photos', 'code', 'features', x'0000', x'00000000', NULL, 4) WHERE hamming = 1 OR hamming = 2;
