@@ -37,7 +37,7 @@ CREATE INDEX packed_code ON packed(code);
 INSERT INTO codes(codes) VALUES ('rebuild');
 
 -- Queries come in ten batches, each of which goes all ways in turn.
-CREATE TEMP TABLE queries AS SELECT id, code, label, features,
+CREATE TABLE queries AS SELECT id, code, label, features,
   feature_pack(features) AS packed, (row_number() OVER (ORDER BY id)) % 10
     AS batch
 FROM (SELECT * FROM source WHERE split = 'test' ORDER BY id
@@ -54,22 +54,19 @@ CREATE TABLE wide_packed(id INTEGER PRIMARY KEY, code BLOB, features BLOB);
 INSERT INTO wide_packed SELECT id, code, feature_pack(features) FROM wide
   ORDER BY id;
 CREATE INDEX wide_packed_code ON wide_packed(code);
-CREATE TEMP TABLE wide_queries AS SELECT id, code, features,
+CREATE TABLE wide_queries AS SELECT id, code, features,
   feature_pack(features) AS packed, batch FROM (
     SELECT id, code, batch,
       CAST(features || zeroblob(16384 - length(features)) AS BLOB) AS features
     FROM queries LIMIT 20);
 
--- What came out: the first 100 rows of a query by a way; and when each batch
--- began and ended.
-CREATE TEMP TABLE lists(part INT, way INT, query INT, ids TEXT);
-CREATE TEMP TABLE times(part INT, way INT, batch INT, queries INT, began REAL,
-                        ended REAL);
-CREATE TEMP VIEW clock AS
-  SELECT (julianday('now') - 2440587.5) * 86400 AS seconds;
-CREATE TEMP TABLE round(part INT, batch INT);
+-- What came out: the first 100 rows of a query by a way; and the seconds of each
+-- batch, which sql/coarse.sh writes down.
+CREATE TABLE lists(part INT, way INT, query INT, ids TEXT);
+CREATE TABLE times(part INT, way INT, queries INT, seconds REAL);
+CREATE TABLE round(part INT, batch INT);
 INSERT INTO round VALUES (1, -1);
-CREATE TEMP TABLE ways(way INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE ways(way INTEGER PRIMARY KEY, name TEXT);
 INSERT INTO ways VALUES
   (1, 'exhaustive, feature_distance, float32'),
   (2, 'exhaustive, feature_distance, packed'),

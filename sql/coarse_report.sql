@@ -15,7 +15,7 @@ FROM found AS f JOIN queries AS q ON q.id = f.query
 JOIN images AS i ON i.id = f.id GROUP BY f.way;
 
 CREATE TEMP VIEW speed AS
-SELECT part, way, min((ended - began) * 1000 / queries) AS ms FROM times
+SELECT part, way, min(seconds * 1000 / queries) AS ms FROM times
 GROUP BY part, way;
 
 .mode list
@@ -42,4 +42,5 @@ JOIN speed AS b ON b.part = 2 AND b.way = 1
 WHERE s.part = 2 ORDER BY s.way;
 .print
 .print of its 10: how many of the first 10 rows are among those of the first line.
-.print ms/query: mean of the fastest of ten batches.  faster: than the first line.
+.print ms/query: CPU time, the mean of the fastest of ten batches.
+.print faster: than the first line of its part.

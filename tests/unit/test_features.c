@@ -172,7 +172,7 @@ static void edges(void **state) {
 }
 
 /* No value is off by more than half a step, no distance by more than the bound,
-** and the smallest and the greatest value are hit. */
+** and the step is what it must be. */
 static void packing_is_bounded(void **state) {
   (void)state;
   for (int round = 0; round < 2000; round++) {
@@ -190,6 +190,15 @@ static void packing_is_bounded(void **state) {
             a.read.step / 2 * (1 + 1e-15)))
         fail_msg("%.17g is packed as %.17g in steps of %.17g",
                  plain_a.values[i], a.values[i], a.read.step);
+    double least = plain_a.values[0], most = least;
+    for (size_t i = 1; i < n; i++) {
+      if (plain_a.values[i] < least) least = plain_a.values[i];
+      if (plain_a.values[i] > most) most = plain_a.values[i];
+    }
+    /* The smallest float32 of which 255 steps reach the greatest value. */
+    double exact = (most - least) / 255;
+    assert_true(a.read.offset == least && a.read.step >= exact);
+    assert_true(exact == 0 || nextafterf((float)a.read.step, 0) < exact);
     double off = fabs(nn_features_euclidean(&a.read, &b.read) -
                       nn_features_euclidean(&plain_a.read, &plain_b.read));
     assert_true(off <= (a.read.step + b.read.step) / 2 * sqrt((double)n) *
