@@ -58,10 +58,11 @@ static int binhash_bind_host(const sqlite3_api_routines *api, char **error) {
 
 static int binhash_register(sqlite3 *db) {
   int (*const parts[])(bh_connection *) = {
-      bh_register_codes, bh_register_images, bh_register_labels,
+      bh_register_codes, bh_register_features, bh_register_images,
+      bh_register_labels,
       bh_register_hash_views, bh_register_models, bh_register_topk,
-      bh_register_pairs, bh_register_index, bh_register_each,
-      bh_register_train,
+      bh_register_pairs, bh_register_fine, bh_register_index,
+      bh_register_each, bh_register_train,
       /* Last, since binhash_version is how a second load is recognised. */
       bh_register_settings};
   bh_connection *c = bh_connection_new(db);

@@ -1,15 +1,13 @@
 /*
-** The distances as SQL functions:
+** The distance of codes as an SQL function:
 **
 **   hamming(a, b)            bits in which two codes differ
 **   binhash_hamming(a, b)    the same, under a name that nobody else takes
-**   feature_distance(a, b)   Euclidean distance of two float32 blobs
-**   cosine_distance(a, b)    1 - cosine of the angle between them
 **
-** Each is NULL if an argument is NULL, and an error, never a wrong number, for
+** It is NULL if an argument is NULL, and an error, never a wrong number, for
 ** arguments that cannot be compared: types or lengths that differ, text.
 **
-** hamming takes two BLOBs of equal length, or two INTEGERs, which are 64 bits
+** It takes two BLOBs of equal length, or two INTEGERs, which are 64 bits
 ** each (a code kept as a number).  `ORDER BY hamming(code, ?)` over an ordinary
 ** table visits every row, and no hook exists that would change that, so it is
 ** thin: what it costs is the calls into SQLite for type, length and bytes.  A
@@ -18,7 +16,8 @@
 ** SQLite drops at once what is remembered of an argument that is not constant,
 ** which costs more than it could save, so only one call in 64 tries.
 **
-** Not here: the search that knows it is one, which is topk.c.
+** Not here: the search that knows it is one, which is topk.c, and the distances
+** of features, which are features.c.
 */
 #include <string.h>
 
@@ -35,13 +34,13 @@ static char *codes_describe(sqlite3_value *value) {
   return sqlite3_mprintf("%s", bh_type_name(type));
 }
 
-static void codes_mismatch(sqlite3_context *context, const char *function,
-                           const char *wanted, sqlite3_value **argv) {
+static void codes_mismatch(sqlite3_context *context, sqlite3_value **argv) {
   char *a = codes_describe(argv[0]);
   char *b = codes_describe(argv[1]);
   if (a && b)
-    bh_result_text_error(context, "%s: wants %s; argument 1 is %s, argument 2 "
-                         "is %s", function, wanted, a, b);
+    bh_result_text_error(context, "hamming: wants two BLOBs of equal length or "
+                         "two INTEGERs; argument 1 is %s, argument 2 is %s", a,
+                         b);
   else
     sqlite3_result_error_nomem(context);
   sqlite3_free(a);
@@ -75,8 +74,7 @@ static void codes_hamming_other(sqlite3_context *context,
     sqlite3_result_int64(context, (sqlite3_int64)nn_hamming(&x, &y, sizeof(x)));
     return;
   }
-  codes_mismatch(context, "hamming",
-                 "two BLOBs of equal length or two INTEGERs", argv);
+  codes_mismatch(context, argv);
 }
 
 /* A query that is remembered. */
@@ -131,44 +129,6 @@ static void codes_hamming(sqlite3_context *context, int argc,
   codes_hamming_both(context, argv);
 }
 
-/* Two float32 blobs through one of nn's distances. */
-static void codes_float_distance(sqlite3_context *context, sqlite3_value **argv,
-                                 const char *function,
-                                 double (*distance)(const void *, const void *,
-                                                    size_t)) {
-  if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
-      sqlite3_value_type(argv[1]) == SQLITE_NULL)
-    return;
-  int n = sqlite3_value_bytes(argv[0]);
-  if (sqlite3_value_type(argv[0]) != SQLITE_BLOB ||
-      sqlite3_value_type(argv[1]) != SQLITE_BLOB ||
-      n != sqlite3_value_bytes(argv[1]) || n % 4 != 0) {
-    codes_mismatch(context, function,
-                   "two float32 BLOBs of equal length, a multiple of 4 bytes",
-                   argv);
-    return;
-  }
-  const void *a = sqlite3_value_blob(argv[0]);
-  const void *b = sqlite3_value_blob(argv[1]);
-  if (n > 0 && (!a || !b)) {   /* a zeroblob that could not be expanded */
-    sqlite3_result_error_nomem(context);
-    return;
-  }
-  sqlite3_result_double(context, distance(a, b, (size_t)n / 4));
-}
-
-static void codes_feature_distance(sqlite3_context *context, int argc,
-                                   sqlite3_value **argv) {
-  (void)argc;
-  codes_float_distance(context, argv, "feature_distance", nn_euclidean);
-}
-
-static void codes_cosine_distance(sqlite3_context *context, int argc,
-                                  sqlite3_value **argv) {
-  (void)argc;
-  codes_float_distance(context, argv, "cosine_distance", nn_cosine);
-}
-
 /* hamming under a name; its user data counts calls. */
 static int codes_register_hamming(sqlite3 *db, const char *name) {
   unsigned *calls = sqlite3_malloc64(sizeof(*calls));
@@ -186,11 +146,5 @@ int bh_register_codes(bh_connection *connection) {
     rc = bh_has_function(connection->db, "hamming", 2, &taken);
   if (rc == SQLITE_OK && !taken)
     rc = codes_register_hamming(connection->db, "hamming");
-  if (rc == SQLITE_OK)
-    rc = bh_function(connection, "feature_distance", 2, SQLITE_DETERMINISTIC,
-                     codes_feature_distance);
-  if (rc == SQLITE_OK)
-    rc = bh_function(connection, "cosine_distance", 2, SQLITE_DETERMINISTIC,
-                     codes_cosine_distance);
   return rc;
 }

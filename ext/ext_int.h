@@ -166,6 +166,7 @@ void bh_connection_forget(bh_connection *connection);
 /* codes.c, images.c, labels.c ...: what each registers --------------------- */
 
 int bh_register_codes(bh_connection *connection);
+int bh_register_features(bh_connection *connection);
 int bh_register_images(bh_connection *connection);
 int bh_register_labels(bh_connection *connection);
 int bh_register_hash_views(bh_connection *connection);
@@ -175,6 +176,7 @@ int bh_register_topk(bh_connection *connection);
 int bh_register_pairs(bh_connection *connection);
 int bh_register_each(bh_connection *connection);
 int bh_register_train(bh_connection *connection);
+int bh_register_fine(bh_connection *connection);
 
 /* constraints.c: what WHERE says of distances and rowids ------------------- */
 
@@ -227,58 +229,6 @@ extern const char bh_topk_letters[];
 #define BH_TOPK_INCOMPLETE 4
 
 int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info);
-
-/* scan.c: a table's codes into an nn_nearest or an nn_pairs ---------------- */
-
-typedef struct bh_scan bh_scan;
-
-/* What is scanned.  schema NULL: the table that the bare name means; key NULL:
-** no key column.  rowid_column: a column called rowid will do where there are
-** no rowids, as in a view. */
-typedef struct bh_source {
-  const char *table, *column, *schema, *key;
-  int rowid_column;
-} bh_source;
-
-/* A row of the scan, whose code has the target's bytes; payload is its key. */
-typedef struct bh_scanned {
-  sqlite3_int64 rowid;
-  const void *code, *payload;
-  sqlite3_int64 bytes, payload_bytes;
-} bh_scanned;
-
-/* What goes where, and which rows. */
-typedef struct bh_target {
-  nn_status (*add)(void *into, const bh_scanned *row, nn_error *err);
-  void *into;
-  const char *model;            /* what codes must be like: "the query" */
-  sqlite3_int64 bytes;          /* of it; -1: the first code sets these two */
-  int integers;                 /* it and the codes are INTEGERs */
-  int keep_keys;                /* pack the key column as the row's payload */
-  const sqlite3_int64 *rowids;  /* only these, in rising order; NULL: all */
-  sqlite3_int64 rowid_count;
-} bh_target;
-
-/* Register the private aggregate that the scan is. */
-int bh_scan_register(bh_connection *connection);
-/*
-** Find out what the source is and prepare to read it.  On error *error is a
-** message for sqlite3_free, or NULL where the code says all.
-*/
-int bh_scan_open(bh_connection *connection, const bh_source *source,
-                 bh_scan **out, char **error);
-void bh_scan_close(bh_scan *scan);   /* NULL is fine */
-int bh_scan_is_of(const bh_scan *scan, const bh_source *source);
-/* Has the schema changed since it was opened?  What its runs added after that
-** may be numbered wrongly. */
-int bh_scan_is_stale(const bh_scan *scan);
-/* Do its rows have rowids?  If not, they are numbered from 1 as they come, and
-** target->rowids does not apply. */
-int bh_scan_has_rowids(const bh_scan *scan);
-/* Add every row; errors as above. */
-int bh_scan_run(bh_scan *scan, const bh_target *target, char **error);
-/* The result of a function: the key in the payload of a row. */
-void bh_scan_result_key(sqlite3_context *context, const nn_nearest_row *row);
 
 /* models.c ---------------------------------------------------------------- */
 

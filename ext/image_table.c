@@ -15,7 +15,7 @@
 */
 #include <string.h>
 
-#include "ext_int.h"
+#include "arguments.h"
 SQLITE_EXTENSION_INIT3
 
 /* A bit of idxNum beside those of the arguments: one that is needed is not
@@ -48,24 +48,14 @@ int bh_image_table_disconnect(sqlite3_vtab *table) {
 int bh_image_table_best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
   const bh_image_form *form = ((bh_image_table *)base)->form;
   int given[BH_IMAGE_ARGUMENTS];
-  int argv = 0, waiting = 0;
-  for (int i = 0; i < form->arguments; i++) given[i] = -1;
-  for (int i = 0; i < info->nConstraint; i++) {
-    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    int argument = c->iColumn - form->first;
-    if (c->op != SQLITE_INDEX_CONSTRAINT_EQ || argument < 0 ||
-        argument >= form->arguments)
-      continue;
-    if (!c->usable) waiting |= 1 << argument;
-    else if (given[argument] < 0) given[argument] = i;
-  }
+  int argv = 0;
+  int rc = bh_plan_find(info, form->first, form->arguments, NULL, given);
+  if (rc != SQLITE_OK) return rc;
   for (int i = 0; i < form->arguments; i++) {
     if (given[i] >= 0) {
       info->aConstraintUsage[given[i]].argvIndex = ++argv;
       info->aConstraintUsage[given[i]].omit = 1;
       info->idxNum |= 1 << i;
-    } else if (waiting & 1 << i) {
-      return SQLITE_CONSTRAINT;
     } else if (i < form->required) {
       info->idxNum |= IMAGE_TABLE_INCOMPLETE;
     }
@@ -77,10 +67,7 @@ int bh_image_table_best_index(sqlite3_vtab *base, sqlite3_index_info *info) {
 }
 
 void bh_image_cursor_clear(bh_image_cursor *cursor) {
-  for (int i = 0; i < BH_IMAGE_ARGUMENTS; i++) {
-    sqlite3_value_free(cursor->arguments[i]);
-    cursor->arguments[i] = NULL;
-  }
+  bh_arguments_clear(cursor->arguments, BH_IMAGE_ARGUMENTS);
   cursor->at = cursor->count = 0;
 }
 

@@ -19,19 +19,15 @@
 ** is told by its rowids, so the source must have them; a view will do that has
 ** a column called rowid.
 **
-** A plan in which an argument exists but has no value yet is refused, so that
-** SQLite looks for another order of the join; one without arguments, which an
-** outer join may leave, is accepted only to fail in xFilter with a message.
+** How arguments get here, and plans without them, is arguments.c.
 */
 #include <string.h>
 
-#include "ext_int.h"
+#include "arguments.h"
+#include "scan.h"
 SQLITE_EXTENSION_INIT3
 
 #define PAIRS_NAME "binhash_pairs"
-
-/* Views of pairs of views would use up the C stack. */
-#define PAIRS_DEPTH_MAX 16
 
 enum {   /* the columns */
   PAIRS_A, PAIRS_B, PAIRS_DISTANCE, PAIRS_TABLE, PAIRS_COLUMN,
@@ -100,10 +96,7 @@ static int pairs_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 static void pairs_clear(pairs_cursor *cursor) {
   nn_pairs_close(cursor->pairs);
   cursor->pairs = NULL;
-  for (int i = 0; i < PAIRS_ARGUMENTS; i++) {
-    sqlite3_value_free(cursor->arguments[i]);
-    cursor->arguments[i] = NULL;
-  }
+  bh_arguments_clear(cursor->arguments, PAIRS_ARGUMENTS);
   cursor->distance = -1;
   cursor->returned = 0;
   cursor->bounds = (bh_bounds){0, 8 * NN_CODE_MAX, 0};
@@ -117,57 +110,25 @@ static int pairs_close(sqlite3_vtab_cursor *base) {
 
 /* Planning ----------------------------------------------------------------- */
 
-static void pairs_use(sqlite3_index_info *info, int *argv, int constraint,
-                      char letter, int omit) {
-  info->aConstraintUsage[constraint].argvIndex = *argv + 1;
-  info->aConstraintUsage[constraint].omit = (unsigned char)omit;
-  info->idxStr[(*argv)++] = letter;
-}
-
-/* Find the arguments.  One that exists but cannot be used in this plan makes
-** the plan unusable. */
-static int pairs_find(const sqlite3_index_info *info,
-                      int arguments[PAIRS_ARGUMENTS]) {
-  unsigned waiting = 0;
-  for (int i = 0; i < PAIRS_ARGUMENTS; i++) arguments[i] = -1;
-  for (int i = 0; i < info->nConstraint; i++) {
-    const struct sqlite3_index_constraint *c = &info->aConstraint[i];
-    int argument = PAIRS_ARGUMENT(c->iColumn);
-    if (c->op != SQLITE_INDEX_CONSTRAINT_EQ || argument < 0) continue;
-    if (!c->usable) waiting |= 1u << argument;
-    else if (arguments[argument] < 0) arguments[argument] = i;
-  }
-  for (int i = 0; i < PAIRS_ARGUMENTS; i++)
-    if (arguments[i] < 0 && (waiting & 1u << i)) return SQLITE_CONSTRAINT;
-  return SQLITE_OK;
-}
-
 /* The table behind is not known here: the cost is more than that of whatever
 ** this is joined with, so that it comes first, once. */
 static int pairs_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   (void)table;
-  int arguments[PAIRS_ARGUMENTS], argv = 0;
-  int rc = pairs_find(info, arguments);
+  bh_plan plan = {.info = info, .letters = pairs_letters, .first = PAIRS_TABLE};
+  int rc = bh_plan_begin(&plan, NULL);
   if (rc != SQLITE_OK) return rc;
-  info->idxStr = sqlite3_malloc64((sqlite3_uint64)info->nConstraint + 1);
-  if (!info->idxStr) return SQLITE_NOMEM;
-  info->needToFreeIdxStr = 1;
-  for (int i = 0; i < PAIRS_ARGUMENTS; i++)
-    if (arguments[i] >= 0)
-      pairs_use(info, &argv, arguments[i], pairs_letters[i], 1);
   for (int i = 0; i < info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
     char letter = bh_bound_letter(c->op);
     if (!c->usable || c->iColumn != PAIRS_DISTANCE || !letter) continue;
     /* IN arrives value by value, and would repeat the search for each. */
     if (letter == '=' && sqlite3_vtab_in(info, i, -1)) continue;
-    pairs_use(info, &argv, i, letter, 0);
+    bh_plan_use(&plan, i, letter, 0);
   }
-  info->idxStr[argv] = 0;
   info->estimatedCost = 10000000;
   info->estimatedRows = 1000;
   for (int i = 0; i < PAIRS_REQUIRED; i++)
-    if (arguments[i] < 0) {
+    if (plan.arguments[i] < 0) {
       info->idxNum = PAIRS_INCOMPLETE;
       info->estimatedCost = 1e30;
     }
@@ -179,14 +140,12 @@ static int pairs_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
 static int pairs_take(pairs_cursor *cursor, const char *letters,
                       sqlite3_value **argv) {
   for (int i = 0; letters[i]; i++) {
-    const char *argument = strchr(pairs_letters, letters[i]);
-    if (!argument) {
+    int rc = bh_argument_take(cursor->arguments, pairs_letters, letters[i],
+                              argv[i]);
+    if (rc == SQLITE_NOTFOUND)
       bh_bounds_take(&cursor->bounds, letters[i], argv[i]);
-      continue;
-    }
-    sqlite3_value **slot = &cursor->arguments[argument - pairs_letters];
-    *slot = sqlite3_value_dup(argv[i]);
-    if (!*slot) return SQLITE_NOMEM;
+    else if (rc != SQLITE_OK)
+      return rc;
   }
   return SQLITE_OK;
 }
@@ -235,46 +194,33 @@ static nn_status pairs_add(void *context, const bh_scanned *row,
   return nn_pairs_add(cursor->pairs, row->rowid, row->code, err);
 }
 
-static int pairs_report(pairs_cursor *cursor, int rc, char *error) {
-  return bh_table_report(cursor->base.pVtab, PAIRS_NAME, rc, error);
-}
-
 /* One scan into a fresh nn_pairs. */
-static int pairs_scan(pairs_cursor *cursor, bh_scan *scan,
-                      const bh_source *source) {
+static int pairs_scan(void *context, bh_scan *scan) {
+  pairs_cursor *cursor = context;
   char *error = NULL;
-  bh_target target;
-  memset(&target, 0, sizeof(target));
-  target.add = pairs_add;
-  target.into = cursor;
-  target.model = "the first one";
-  target.bytes = -1;
+  bh_target target = {.add = pairs_add, .into = cursor,
+                      .model = "the first one", .bytes = -1};
   nn_pairs_close(cursor->pairs);
   cursor->pairs = NULL;
   if (!bh_scan_has_rowids(scan))
-    return bh_table_error(cursor->base.pVtab, PAIRS_NAME ": %s has no rowids "
-                          "to tell its rows by (argument table); a view needs "
-                          "a column called rowid", source->table);
+    return bh_table_error(
+        cursor->base.pVtab, PAIRS_NAME ": %s has no rowids to tell its rows by "
+        "(argument table); a view needs a column called rowid",
+        sqlite3_value_text(cursor->arguments[PAIRS_ARGUMENT(PAIRS_TABLE)]));
   int rc = bh_scan_run(scan, &target, &error);
-  return pairs_report(cursor, rc, error);
+  return bh_table_report(cursor->base.pVtab, PAIRS_NAME, rc, error);
 }
 
-/* Everything of the search that reads the table.  A scan that meets a schema
-** which has changed since it was opened is done again. */
+/* Everything of the search that reads the table. */
 static int pairs_search(pairs_cursor *cursor) {
   pairs_table *table = (pairs_table *)cursor->base.pVtab;
+  bh_searcher searcher = {&table->base, table->connection, PAIRS_NAME,
+                          &table->depth, pairs_scan, cursor};
   bh_source source;
-  int rc = pairs_source(cursor, &source), again = rc == SQLITE_OK;
-  for (int attempt = 0; again && attempt < 4; attempt++) {
-    bh_scan *scan = NULL;
-    char *error = NULL;
-    rc = bh_scan_open(table->connection, &source, &scan, &error);
-    rc = pairs_report(cursor, rc, error);
-    if (rc == SQLITE_OK) rc = pairs_scan(cursor, scan, &source);
-    again = scan && bh_scan_is_stale(scan) &&
-            (rc == SQLITE_OK || rc == SQLITE_ERROR);
-    bh_scan_close(scan);
-  }
+  bh_scan *scan = NULL;
+  int rc = pairs_source(cursor, &source);
+  if (rc == SQLITE_OK) rc = bh_scan_search(&searcher, &source, &scan);
+  bh_scan_close(scan);
   return rc;
 }
 
@@ -296,7 +242,6 @@ static int pairs_next(sqlite3_vtab_cursor *base) {
 static int pairs_filter(sqlite3_vtab_cursor *base, int idx_num,
                         const char *idx_str, int argc, sqlite3_value **argv) {
   pairs_cursor *cursor = (pairs_cursor *)base;
-  pairs_table *table = (pairs_table *)base->pVtab;
   (void)argc;
   pairs_clear(cursor);
   if (idx_num & PAIRS_INCOMPLETE)
@@ -311,12 +256,7 @@ static int pairs_filter(sqlite3_vtab_cursor *base, int idx_num,
       return SQLITE_OK;
   rc = pairs_check_distance(cursor);
   if (rc != SQLITE_OK || cursor->bounds.empty) return rc;
-  if (table->depth >= PAIRS_DEPTH_MAX)
-    return bh_table_error(base->pVtab, PAIRS_NAME ": searches are nested more "
-                          "than %d deep", PAIRS_DEPTH_MAX);
-  table->depth++;
   rc = pairs_search(cursor);
-  table->depth--;
   return rc == SQLITE_OK && cursor->pairs ? pairs_next(base) : rc;
 }
 

@@ -1,23 +1,18 @@
 /*
-** The inner scan of binhash_topk and binhash_pairs: every code of a table or
-** view, once.
+** The inner scan of binhash_topk, binhash_pairs and binhash_search: every code
+** of a table or view, once.
 **
 ** It is one statement,
 **
 **   SELECT binhash_topk_add(t.rowid, t."code", t."key")
 **   FROM "main"."photos" AS t
 **
-** whose private aggregate gives each row to a function of the caller's, which
-** puts it into an nn_nearest or an nn_pairs.  An aggregate, because SQLite then
-** runs the whole loop inside one sqlite3_step, which costs half of stepping
-** from row to row.  It finds the state of the scan where the scan has put it
-** for as long as it steps the statement; a scan within a scan, as of a view
-** that searches, puts back what it found.  (A pointer bound to the statement
-** would be handed over anew for every row, a tenth of the time.)  A call
-** outside of a scan is an error, and views and triggers may not call it; only
-** an application whose own function, called by the scanned view, calls it could
-** add a row.  Names are quoted and columns qualified by the table, or SQLite
-** would read a column that does not exist as a string.
+** whose private aggregate (scan_step.c) gives each row to a function of the
+** caller's.  An aggregate, because SQLite then runs the whole loop inside one
+** sqlite3_step, which costs half of stepping from row to row.  A scan within a
+** scan, as of a view that searches, puts back the state that it found.  Names
+** are quoted and columns qualified by the table, or SQLite would read a column
+** that does not exist as a string.
 **
 ** What identifies a row is its rowid, reached by whichever of its three names
 ** no column has taken.  Views, WITHOUT ROWID tables and tables whose columns
@@ -27,21 +22,20 @@
 ** If only some rowids are wanted, they are looked up one by one where that
 ** seems cheaper than the scan, else the scan passes over the others.
 **
-** A row whose code is NULL is skipped.  A code that cannot be compared with the
-** query, or without one with the first code, is an error that names the row: to
-** leave it out in silence would be a wrong answer.
+** Features are many bytes, and wanted of few rows.  Those of an ordinary table
+** are fetched by rowid when the scan is over, which can then run on an index
+** that has the codes alone.  What has no rowids, and virtual tables, for which
+** a look-up may be a scan, hand them over with the codes.
 **
 ** The scan may be closed, or run again, at any time; it holds nothing but its
 ** prepared statements between runs.  Not here: arguments, order and rows of the
-** result, which are topk.c and pairs.c.
+** result, which are topk.c, pairs.c and fine.c.
 */
 #include <stdlib.h>
 #include <string.h>
 
-#include "ext_int.h"
+#include "scan.h"
 SQLITE_EXTENSION_INIT3
-
-#define SCAN_FUNCTION "binhash_topk_add"
 
 /* Rowids that are looked up without asking how many rows there are, how many
 ** times fewer than rows they must be beyond that, and the steps of SQLite's
@@ -50,246 +44,28 @@ SQLITE_EXTENSION_INIT3
 #define SCAN_SPARSE 16
 #define SCAN_LOOKUP_STEPS 1000
 
+/* Searches of views that search themselves would use up the C stack. */
+#define SCAN_DEPTH_MAX 16
+
+/* A search is done again when the schema has changed, but not for ever. */
+#define SCAN_ATTEMPTS 4
+
+/* What a source names. */
+enum {
+  SCAN_TABLE, SCAN_COLUMN, SCAN_SCHEMA, SCAN_KEY, SCAN_FEATURES, SCAN_NAMES
+};
+
 struct bh_scan {
   sqlite3 *db;
   bh_connection *connection;
-  char *names[4];      /* table, column, schema, key; the last two or NULL */
+  char *names[SCAN_NAMES];   /* but for the first two, they may be NULL */
   const char *rowid;   /* what the rowid is called here, NULL without one */
   int rowid_column;    /* a column may stand for it, */
   int is_column;       /* and does: its values may be anything */
-  sqlite3_stmt *all, *one;   /* the second is prepared when it is needed */
+  int fetches;         /* features are looked up by rowid */
+  sqlite3_stmt *all;
+  sqlite3_stmt *one, *features;   /* prepared when they are needed */
 };
-
-/* The aggregate's side ---------------------------------------------------- */
-
-typedef struct bh_scan_state {
-  bh_target target;
-  int plain;                  /* rowids and BLOBs, of which all are wanted */
-  int numbered;               /* rows have no rowid */
-  int checked;                /* it may be no integer */
-  sqlite3_int64 number;       /* rows seen */
-  uint8_t *key;               /* where a key is packed */
-  sqlite3_int64 key_room;
-} scan_state;
-
-/* "rowid 17", or for rows without one the key or the number. */
-static char *scan_row_name(const scan_state *state, int argc,
-                           sqlite3_value **argv) {
-  if (!state->numbered)
-    return sqlite3_mprintf("rowid %lld", sqlite3_value_int64(argv[0]));
-  int type = argc > 2 ? sqlite3_value_type(argv[2]) : SQLITE_NULL;
-  if (type != SQLITE_NULL && type != SQLITE_BLOB)
-    return sqlite3_mprintf("key '%s'", sqlite3_value_text(argv[2]));
-  return sqlite3_mprintf("row number %lld", state->number);
-}
-
-static void scan_refuse_code(sqlite3_context *context, const scan_state *state,
-                             int argc, sqlite3_value **argv) {
-  int type = sqlite3_value_type(argv[1]);
-  char *row = scan_row_name(state, argc, argv);
-  if (!row || (type == SQLITE_BLOB && !state->target.integers &&
-               sqlite3_value_bytes(argv[1]) == state->target.bytes))
-    sqlite3_result_error_nomem(context);   /* of a zeroblob's zeros, say */
-  else if (type == SQLITE_BLOB && !state->target.integers)
-    bh_result_text_error(context, "the code at %s has %d bytes, %s has %lld",
-                         row, sqlite3_value_bytes(argv[1]),
-                         state->target.model, state->target.bytes);
-  else
-    bh_result_text_error(context, "the code at %s is %s, %s is %s", row,
-                         bh_type_name(type), state->target.model,
-                         state->target.integers ? "INTEGER" : "BLOB");
-  sqlite3_free(row);
-}
-
-static int scan_wants(const bh_target *target, sqlite3_int64 rowid) {
-  sqlite3_int64 low = 0, high = target->rowid_count;
-  while (low < high) {
-    sqlite3_int64 middle = low + (high - low) / 2;
-    if (target->rowids[middle] < rowid) low = middle + 1;
-    else high = middle;
-  }
-  return low < target->rowid_count && target->rowids[low] == rowid;
-}
-
-/* A packed key is its type in one byte and then its value; NULL is no bytes at
-** all.  Returns the number of bytes at state->key, -1 without memory. */
-static sqlite3_int64 scan_pack_key(scan_state *state, sqlite3_value *key) {
-  int type = sqlite3_value_type(key);
-  sqlite3_int64 integer;
-  double real;
-  const void *from = NULL;
-  sqlite3_int64 n = 0;
-  switch (type) {
-    case SQLITE_NULL: return 0;
-    case SQLITE_INTEGER:
-      integer = sqlite3_value_int64(key);
-      from = &integer;
-      n = sizeof(integer);
-      break;
-    case SQLITE_FLOAT:
-      real = sqlite3_value_double(key);
-      from = &real;
-      n = sizeof(real);
-      break;
-    case SQLITE_TEXT:
-      from = sqlite3_value_text(key);
-      n = sqlite3_value_bytes(key);
-      break;
-    default:
-      from = sqlite3_value_blob(key);
-      n = sqlite3_value_bytes(key);
-  }
-  if (n > 0 && !from) return -1;
-  if (n + 1 > state->key_room) {
-    uint8_t *room = sqlite3_realloc64(state->key, (sqlite3_uint64)n + 64);
-    if (!room) return -1;
-    state->key = room;
-    state->key_room = n + 64;
-  }
-  state->key[0] = (uint8_t)type;
-  if (n > 0) memcpy(state->key + 1, from, (size_t)n);
-  return n + 1;
-}
-
-void bh_scan_result_key(sqlite3_context *context, const nn_nearest_row *row) {
-  if (row->payload_bytes == 0) return;
-  const uint8_t *p = row->payload + 1;
-  sqlite3_uint64 n = row->payload_bytes - 1;
-  sqlite3_int64 integer;
-  double real;
-  switch (row->payload[0]) {
-    case SQLITE_INTEGER:
-      memcpy(&integer, p, sizeof(integer));
-      sqlite3_result_int64(context, integer);
-      return;
-    case SQLITE_FLOAT:
-      memcpy(&real, p, sizeof(real));
-      sqlite3_result_double(context, real);
-      return;
-    case SQLITE_TEXT:
-      sqlite3_result_text64(context, (const char *)p, n, SQLITE_TRANSIENT,
-                            SQLITE_UTF8);
-      return;
-    default:
-      sqlite3_result_blob64(context, p, n, SQLITE_TRANSIENT);
-  }
-}
-
-/* The code as bytes, or NULL where it cannot be compared with the query. */
-static inline const void *scan_code(const bh_target *target,
-                                    sqlite3_value *value, int type,
-                                    sqlite3_int64 *integer) {
-  if (target->integers) {
-    if (type != SQLITE_INTEGER) return NULL;
-    *integer = sqlite3_value_int64(value);
-    return integer;
-  }
-  if (type != SQLITE_BLOB || sqlite3_value_bytes(value) != target->bytes)
-    return NULL;
-  return sqlite3_value_blob(value);
-}
-
-static void scan_add(sqlite3_context *context, const scan_state *state,
-                     sqlite3_int64 rowid, const void *code,
-                     sqlite3_int64 key_bytes) {
-  nn_error err;
-  bh_scanned row = {rowid, code, key_bytes ? state->key : NULL,
-                    state->target.bytes, key_bytes};
-  nn_status status = state->target.add(state->target.into, &row, &err);
-  if (status == NN_NOMEM) sqlite3_result_error_nomem(context);
-  else if (status != NN_OK) bh_result_text_error(context, "%s", err.text);
-}
-
-/* Codes are to be like the first one.  0: it can be none. */
-static int scan_take_model(sqlite3_context *context, scan_state *state,
-                           int argc, sqlite3_value **argv) {
-  int type = sqlite3_value_type(argv[1]);
-  state->target.integers = type == SQLITE_INTEGER;
-  state->target.bytes = type == SQLITE_INTEGER
-                            ? (sqlite3_int64)sizeof(sqlite3_int64)
-                            : sqlite3_value_bytes(argv[1]);
-  if (type == SQLITE_INTEGER) state->plain = 0;
-  if (type == SQLITE_INTEGER || (type == SQLITE_BLOB && state->target.bytes))
-    return 1;
-  char *row = scan_row_name(state, argc, argv);
-  if (!row) sqlite3_result_error_nomem(context);
-  else if (type == SQLITE_BLOB)
-    bh_result_text_error(context, "the code at %s has no bytes", row);
-  else
-    bh_result_text_error(context, "the code at %s is %s, not BLOB or INTEGER",
-                         row, bh_type_name(type));
-  sqlite3_free(row);
-  return 0;
-}
-
-/* Any row; apart, so that the usual case stays small. */
-BH_NOINLINE
-static void scan_step_any(sqlite3_context *context, scan_state *state, int argc,
-                          sqlite3_value **argv) {
-  sqlite3_int64 rowid = ++state->number;
-  if (!state->numbered) {
-    rowid = sqlite3_value_int64(argv[0]);
-    if (state->target.rowids && !scan_wants(&state->target, rowid)) return;
-  }
-  int type = sqlite3_value_type(argv[1]);
-  if (type == SQLITE_NULL) return;
-  if (state->checked && sqlite3_value_type(argv[0]) != SQLITE_INTEGER) {
-    bh_result_text_error(context, "the rowid at row number %lld is %s, not "
-                         "INTEGER", state->number,
-                         bh_type_name(sqlite3_value_type(argv[0])));
-    return;
-  }
-  if (state->target.bytes < 0 &&
-      !scan_take_model(context, state, argc, argv))
-    return;
-  sqlite3_int64 integer;
-  const void *code = scan_code(&state->target, argv[1], type, &integer);
-  if (!code) {
-    scan_refuse_code(context, state, argc, argv);
-    return;
-  }
-  sqlite3_int64 key_bytes =
-      argc > 2 && state->target.keep_keys ? scan_pack_key(state, argv[2]) : 0;
-  if (key_bytes < 0)
-    sqlite3_result_error_nomem(context);
-  else
-    scan_add(context, state, rowid, code, key_bytes);
-}
-
-/* binhash_topk_add(rowid, code [, key]): once a row, so every call into SQLite
-** counts, and the usual row is all that stands here. */
-static void scan_step(sqlite3_context *context, int argc,
-                      sqlite3_value **argv) {
-  const bh_connection *connection = sqlite3_user_data(context);
-  scan_state *state = connection->scanning;
-  if (!state) {
-    bh_result_text_error(context, SCAN_FUNCTION ": is private to binhash_topk");
-  } else if (state->plain && sqlite3_value_type(argv[1]) == SQLITE_BLOB &&
-             sqlite3_value_bytes(argv[1]) == state->target.bytes) {
-    const void *code = sqlite3_value_blob(argv[1]);
-    if (code)
-      scan_add(context, state, sqlite3_value_int64(argv[0]), code, 0);
-    else
-      sqlite3_result_error_nomem(context);
-  } else {
-    scan_step_any(context, state, argc, argv);
-  }
-}
-
-/* Nothing may hang on it: it also runs when a statement is given up. */
-static void scan_final(sqlite3_context *context) { (void)context; }
-
-int bh_scan_register(bh_connection *connection) {
-  int rc = SQLITE_OK;
-  for (int arguments = 2; rc == SQLITE_OK && arguments <= 3; arguments++) {
-    connection->references++;
-    rc = sqlite3_create_function_v2(connection->db, SCAN_FUNCTION, arguments,
-                                    SQLITE_UTF8 | SQLITE_DIRECTONLY, connection,
-                                    NULL, scan_step, scan_final,
-                                    bh_connection_unref);
-  }
-  return rc;
-}
 
 /* Opening ----------------------------------------------------------------- */
 
@@ -312,8 +88,8 @@ static int scan_prepare(sqlite3 *db, char *sql, sqlite3_stmt **out,
 
 /* "schema". or nothing, for a name in SQL. */
 static char *scan_schema_prefix(const bh_scan *scan) {
-  return scan->names[2] ? sqlite3_mprintf("\"%w\".", scan->names[2])
-                        : sqlite3_mprintf("");
+  const char *schema = scan->names[SCAN_SCHEMA];
+  return schema ? sqlite3_mprintf("\"%w\".", schema) : sqlite3_mprintf("");
 }
 
 static const char *const scan_rowid_names[3] = {"rowid", "_rowid_", "oid"};
@@ -321,8 +97,14 @@ static const char *const scan_rowid_names[3] = {"rowid", "_rowid_", "oid"};
 /* What the columns are: which of the names of the rowid are taken (bit i), and
 ** whether the columns asked for are there. */
 typedef struct scan_columns {
-  int count, taken, column, key;
+  int count, taken, column, key, features;
 } scan_columns;
+
+/* Is a column called like one of the source's, if the source names it? */
+static int scan_is_named(const bh_scan *scan, int which, const char *column) {
+  const char *name = scan->names[which];
+  return name && sqlite3_stricmp(column, name) == 0;
+}
 
 static int scan_read_columns(bh_scan *scan, scan_columns *found,
                              char **error) {
@@ -330,7 +112,7 @@ static int scan_read_columns(bh_scan *scan, scan_columns *found,
   char *schema = scan_schema_prefix(scan);
   int rc = scan_prepare(scan->db, !schema ? NULL : sqlite3_mprintf(
                             "PRAGMA %stable_xinfo(\"%w\")", schema,
-                            scan->names[0]), &stmt, error);
+                            scan->names[SCAN_TABLE]), &stmt, error);
   sqlite3_free(schema);
   if (rc != SQLITE_OK) return rc;
   memset(found, 0, sizeof(*found));
@@ -341,9 +123,9 @@ static int scan_read_columns(bh_scan *scan, scan_columns *found,
     for (int i = 0; i < 3; i++)
       if (sqlite3_stricmp(name, scan_rowid_names[i]) == 0)
         found->taken |= 1 << i;
-    if (sqlite3_stricmp(name, scan->names[1]) == 0) found->column = 1;
-    if (scan->names[3] && sqlite3_stricmp(name, scan->names[3]) == 0)
-      found->key = 1;
+    found->column |= scan_is_named(scan, SCAN_COLUMN, name);
+    found->key |= scan_is_named(scan, SCAN_KEY, name);
+    found->features |= scan_is_named(scan, SCAN_FEATURES, name);
   }
   if (rc != SQLITE_DONE) rc = scan_error(scan->db, rc, error);
   sqlite3_finalize(stmt);
@@ -359,59 +141,126 @@ static const char *scan_find_rowid(const bh_scan *scan,
                                    const scan_columns *found) {
   for (int i = 0; i < 3; i++)
     if (!(found->taken & 1 << i))
-      return sqlite3_table_column_metadata(scan->db, scan->names[2],
-                                           scan->names[0], scan_rowid_names[i],
-                                           NULL, NULL, NULL, NULL, NULL)
+      return sqlite3_table_column_metadata(scan->db, scan->names[SCAN_SCHEMA],
+                                           scan->names[SCAN_TABLE],
+                                           scan_rowid_names[i], NULL, NULL,
+                                           NULL, NULL, NULL)
                      == SQLITE_OK
                  ? scan_rowid_names[i]
                  : NULL;
   return NULL;
 }
 
-/* A column that is not there, unless it is the rowid by one of its names. */
-static int scan_check_column(const bh_scan *scan, int found,
-                             const char *argument, const char *name,
-                             char **error) {
-  if (found) return SQLITE_OK;
+/* A column that is not there, unless it is the rowid by one of its names, or
+** not asked for. */
+static int scan_check_column(const bh_scan *scan, int which, int found,
+                             const char *argument, char **error) {
+  const char *name = scan->names[which];
+  if (found || !name) return SQLITE_OK;
   for (int i = 0; scan->rowid && i < 3; i++)
     if (sqlite3_stricmp(name, scan_rowid_names[i]) == 0) return SQLITE_OK;
   *error = sqlite3_mprintf("no such column: %s.%s (argument %s)",
-                           scan->names[0], name, argument);
+                           scan->names[SCAN_TABLE], name, argument);
   return *error ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
 /* Every schema has a table of this name, in which it is described. */
 static int scan_check_schema(const bh_scan *scan, char **error) {
-  if (!scan->names[2]) return SQLITE_OK;
-  int rc = sqlite3_table_column_metadata(scan->db, scan->names[2],
+  if (!scan->names[SCAN_SCHEMA]) return SQLITE_OK;
+  int rc = sqlite3_table_column_metadata(scan->db, scan->names[SCAN_SCHEMA],
                                          "sqlite_schema", NULL, NULL, NULL,
                                          NULL, NULL, NULL);
   if (rc == SQLITE_OK) return rc;
   if (rc != SQLITE_ERROR) return scan_error(scan->db, rc, error);
   *error = sqlite3_mprintf("no such schema: %s (argument schema)",
-                           scan->names[2]);
+                           scan->names[SCAN_SCHEMA]);
   return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+static int scan_is_in(const bh_scan *scan, const char *schema) {
+  if (scan->names[SCAN_SCHEMA])
+    return sqlite3_stricmp(schema, scan->names[SCAN_SCHEMA]) == 0;
+  return sqlite3_table_column_metadata(scan->db, schema,
+                                       scan->names[SCAN_TABLE], NULL, NULL,
+                                       NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* The schema of the table, for sqlite3_free; NULL where there is none.  A bare
+** name means a table of temp, then of main, then of what was attached first. */
+static int scan_find_schema(bh_scan *scan, char **schema, char **error) {
+  sqlite3_stmt *stmt = NULL;
+  int rc = scan_prepare(scan->db, sqlite3_mprintf(
+                            "SELECT name FROM pragma_database_list "
+                            "ORDER BY name <> 'temp', seq"), &stmt, error);
+  *schema = NULL;
+  while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+    const char *name = (const char *)sqlite3_column_text(stmt, 0);
+    rc = name ? SQLITE_OK : SQLITE_NOMEM;
+    if (rc != SQLITE_OK || !scan_is_in(scan, name)) continue;
+    *schema = sqlite3_mprintf("%s", name);
+    if (!*schema) rc = SQLITE_NOMEM;
+    break;
+  }
+  if (rc != SQLITE_OK && rc != SQLITE_DONE)
+    rc = scan_error(scan->db, rc, error);
+  sqlite3_finalize(stmt);
+  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Is it an ordinary table, in which a look-up by rowid is one?  Virtual tables
+** have no root page, or are not in the schema at all. */
+static int scan_is_ordinary(bh_scan *scan, int *ordinary, char **error) {
+  sqlite3_stmt *stmt = NULL;
+  char *schema = NULL;
+  *ordinary = 0;
+  int rc = scan_find_schema(scan, &schema, error);
+  if (rc != SQLITE_OK || !schema) return rc;
+  rc = scan_prepare(scan->db, sqlite3_mprintf(
+                        "SELECT rootpage > 0 FROM \"%w\".sqlite_schema WHERE "
+                        "type = 'table' AND name = %Q COLLATE NOCASE",
+                        schema, scan->names[SCAN_TABLE]), &stmt, error);
+  sqlite3_free(schema);
+  if (rc != SQLITE_OK) return rc;
+  rc = sqlite3_step(stmt);
+  *ordinary = rc == SQLITE_ROW && sqlite3_column_int(stmt, 0);
+  rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK
+                                             : scan_error(scan->db, rc, error);
+  sqlite3_finalize(stmt);
+  return rc;
+}
+
+static int scan_check_columns(bh_scan *scan, const scan_columns *found,
+                              char **error) {
+  int rc = scan_check_column(scan, SCAN_COLUMN, found->column,
+                             scan->names[SCAN_FEATURES] ? "code_column"
+                                                        : "column", error);
+  if (rc == SQLITE_OK)
+    rc = scan_check_column(scan, SCAN_FEATURES, found->features,
+                           "feature_column", error);
+  if (rc == SQLITE_OK)
+    rc = scan_check_column(scan, SCAN_KEY, found->key, "key_column", error);
+  return rc;
 }
 
 static int scan_describe(bh_scan *scan, char **error) {
   scan_columns found;
+  const char *schema = scan->names[SCAN_SCHEMA];
   int rc = scan_check_schema(scan, error);
   if (rc == SQLITE_OK) rc = scan_read_columns(scan, &found, error);
   if (rc != SQLITE_OK) return rc;
   if (found.count == 0) {
-    *error = sqlite3_mprintf(
-        "no such table: %s%s%s (argument table)",
-        scan->names[2] ? scan->names[2] : "", scan->names[2] ? "." : "",
-        scan->names[0]);
+    *error = sqlite3_mprintf("no such table: %s%s%s (argument table)",
+                             schema ? schema : "", schema ? "." : "",
+                             scan->names[SCAN_TABLE]);
     return *error ? SQLITE_ERROR : SQLITE_NOMEM;
   }
   scan->rowid = scan_find_rowid(scan, &found);
   scan->is_column = !scan->rowid && scan->rowid_column && found.taken & 1;
   if (scan->is_column) scan->rowid = scan_rowid_names[0];
-  rc = scan_check_column(scan, found.column, "column", scan->names[1], error);
-  if (rc == SQLITE_OK && scan->names[3])
-    rc = scan_check_column(scan, found.key, "key_column", scan->names[3],
-                           error);
+  rc = scan_check_columns(scan, &found, error);
+  if (rc == SQLITE_OK && scan->names[SCAN_FEATURES] && scan->rowid &&
+      !scan->is_column)
+    rc = scan_is_ordinary(scan, &scan->fetches, error);
   return rc;
 }
 
@@ -423,7 +272,7 @@ static int scan_prepare_select(bh_scan *scan, char *what, const char *where,
   char *sql = !schema || !what
                   ? NULL
                   : sqlite3_mprintf("SELECT %s FROM %s\"%w\" AS t%s%s%s", what,
-                                    schema, scan->names[0],
+                                    schema, scan->names[SCAN_TABLE],
                                     where ? " WHERE t." : "",
                                     where ? where : "", where ? " = ?1" : "");
   sqlite3_free(schema);
@@ -431,21 +280,43 @@ static int scan_prepare_select(bh_scan *scan, char *what, const char *where,
   return scan_prepare(scan->db, sql, out, error);
 }
 
-static char *scan_aggregate(const bh_scan *scan) {
-  const char *rowid = scan->rowid ? scan->rowid : "";
-  const char *dot = scan->rowid ? "t." : "NULL";
-  return scan->names[3]
-             ? sqlite3_mprintf(SCAN_FUNCTION "(%s%s, t.\"%w\", t.\"%w\")",
-                               dot, rowid, scan->names[1], scan->names[3])
-             : sqlite3_mprintf(SCAN_FUNCTION "(%s%s, t.\"%w\")", dot, rowid,
-                               scan->names[1]);
+/* The column as a further item of a list, or nothing. */
+static char *scan_item(const bh_scan *scan, int which) {
+  const char *name = scan->names[which];
+  return name ? sqlite3_mprintf(", t.\"%w\"", name) : sqlite3_mprintf("");
 }
 
-int bh_scan_open(bh_connection *connection, const bh_source *source,
-                 bh_scan **out, char **error) {
-  const char *names[4] = {source->table, source->column, source->schema,
-                          source->key};
-  *error = NULL;
+/* The call, with as many arguments as are wanted. */
+static char *scan_aggregate(const bh_scan *scan) {
+  char *call = NULL;
+  char *key = scan_item(scan, SCAN_KEY);
+  char *features = scan_item(scan, SCAN_FEATURES);
+  int carries = scan->names[SCAN_FEATURES] && !scan->fetches;
+  if (key && features)
+    call = sqlite3_mprintf(BH_SCAN_FUNCTION "(%s%s, t.\"%w\"%s%s)",
+                           scan->rowid ? "t." : "NULL",
+                           scan->rowid ? scan->rowid : "",
+                           scan->names[SCAN_COLUMN],
+                           scan->fetches ? "" : carries && !*key ? ", NULL"
+                                                                 : key,
+                           carries ? features : "");
+  sqlite3_free(key);
+  sqlite3_free(features);
+  return call;
+}
+
+static void scan_names(const bh_source *source, const char **names) {
+  names[SCAN_TABLE] = source->table;
+  names[SCAN_COLUMN] = source->column;
+  names[SCAN_SCHEMA] = source->schema;
+  names[SCAN_KEY] = source->key;
+  names[SCAN_FEATURES] = source->features;
+}
+
+/* Find out what the source is and prepare to read it. */
+static int scan_open(bh_connection *connection, const bh_source *source,
+                     bh_scan **out, char **error) {
+  const char *names[SCAN_NAMES];
   *out = NULL;
   bh_scan *scan = sqlite3_malloc64(sizeof(*scan));
   if (!scan) return SQLITE_NOMEM;
@@ -453,8 +324,9 @@ int bh_scan_open(bh_connection *connection, const bh_source *source,
   scan->db = connection->db;
   scan->connection = connection;
   scan->rowid_column = source->rowid_column;
+  scan_names(source, names);
   int rc = SQLITE_OK;
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < SCAN_NAMES; i++)
     if (names[i] && !(scan->names[i] = sqlite3_mprintf("%s", names[i])))
       rc = SQLITE_NOMEM;
   if (rc == SQLITE_OK) rc = scan_describe(scan, error);
@@ -473,35 +345,43 @@ void bh_scan_close(bh_scan *scan) {
   if (!scan) return;
   sqlite3_finalize(scan->all);
   sqlite3_finalize(scan->one);
-  for (int i = 0; i < 4; i++) sqlite3_free(scan->names[i]);
+  sqlite3_finalize(scan->features);
+  for (int i = 0; i < SCAN_NAMES; i++) sqlite3_free(scan->names[i]);
   sqlite3_free(scan);
 }
 
-int bh_scan_is_of(const bh_scan *scan, const bh_source *source) {
-  const char *names[4] = {source->table, source->column, source->schema,
-                          source->key};
+static int scan_is_of(const bh_scan *scan, const bh_source *source) {
+  const char *names[SCAN_NAMES];
+  scan_names(source, names);
   if (source->rowid_column != scan->rowid_column) return 0;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < SCAN_NAMES; i++) {
     if (!names[i] != !scan->names[i]) return 0;
     if (names[i] && strcmp(names[i], scan->names[i]) != 0) return 0;
   }
   return 1;
 }
 
-int bh_scan_is_stale(const bh_scan *scan) {
-  return sqlite3_stmt_status(scan->all, SQLITE_STMTSTATUS_REPREPARE, 0) > 0 ||
-         (scan->one &&
-          sqlite3_stmt_status(scan->one, SQLITE_STMTSTATUS_REPREPARE, 0) > 0);
+/* Has the schema changed since it was opened?  What its runs added after that
+** may be numbered wrongly. */
+static int scan_is_stale(const bh_scan *scan) {
+  sqlite3_stmt *const stmts[] = {scan->all, scan->one, scan->features};
+  for (int i = 0; i < 3; i++)
+    if (stmts[i] &&
+        sqlite3_stmt_status(stmts[i], SQLITE_STMTSTATUS_REPREPARE, 0) > 0)
+      return 1;
+  return 0;
 }
 
 int bh_scan_has_rowids(const bh_scan *scan) { return scan->rowid != NULL; }
+
+int bh_scan_fetches(const bh_scan *scan) { return scan->fetches; }
 
 /* Running ----------------------------------------------------------------- */
 
 /* One run of a statement that adds to the state. */
 static int scan_run_statement(bh_scan *scan, sqlite3_stmt *stmt,
-                              scan_state *state, char **error) {
-  scan_state *outer = scan->connection->scanning;
+                              bh_scan_state *state, char **error) {
+  bh_scan_state *outer = scan->connection->scanning;
   scan->connection->scanning = state;
   int rc = sqlite3_step(stmt);
   scan->connection->scanning = outer;
@@ -537,7 +417,7 @@ static int scan_list_is_long(bh_scan *scan, sqlite3_int64 count, int *is_long,
 ** table may visit every row for it, and then the rest of the list is left in
 ** the target for a scan.
 */
-static int scan_lookup(bh_scan *scan, scan_state *state, char **error) {
+static int scan_lookup(bh_scan *scan, bh_scan_state *state, char **error) {
   bh_target *target = &state->target;
   int rc = SQLITE_OK;
   if (!scan->one)
@@ -558,7 +438,7 @@ static int scan_lookup(bh_scan *scan, scan_state *state, char **error) {
 }
 
 int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
-  scan_state state;
+  bh_scan_state state;
   int rc = SQLITE_OK, is_long = 0;
   *error = NULL;
   memset(&state, 0, sizeof(state));
@@ -567,7 +447,8 @@ int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
   state.checked = scan->is_column;
   if (state.numbered) state.target.rowids = NULL;
   state.plain = !state.numbered && !state.checked && !state.target.rowids &&
-                !state.target.integers && !target->keep_keys;
+                !state.target.integers && !target->keep_keys &&
+                (scan->fetches || !scan->names[SCAN_FEATURES]);
   if (state.target.rowids) {
     rc = scan_list_is_long(scan, target->rowid_count, &is_long, error);
     if (rc == SQLITE_OK && !is_long) rc = scan_lookup(scan, &state, error);
@@ -576,5 +457,71 @@ int bh_scan_run(bh_scan *scan, const bh_target *target, char **error) {
       (!state.target.rowids || state.target.rowid_count > 0))
     rc = scan_run_statement(scan, scan->all, &state, error);
   sqlite3_free(state.key);
+  return rc;
+}
+
+/* Fetching ----------------------------------------------------------------- */
+
+static int scan_prepare_features(bh_scan *scan, char **error) {
+  char *what = NULL, *key = scan_item(scan, SCAN_KEY);
+  if (key)
+    what = sqlite3_mprintf("t.\"%w\"%s", scan->names[SCAN_FEATURES], key);
+  sqlite3_free(key);
+  return scan_prepare_select(scan, what, scan->rowid, &scan->features, error);
+}
+
+int bh_scan_fetch(bh_scan *scan, sqlite3_int64 rowid, sqlite3_stmt **row,
+                  char **error) {
+  int rc = SQLITE_OK;
+  *row = NULL;
+  *error = NULL;
+  if (!scan->features) rc = scan_prepare_features(scan, error);
+  if (rc != SQLITE_OK) return rc;
+  sqlite3_reset(scan->features);
+  rc = sqlite3_bind_int64(scan->features, 1, rowid);
+  if (rc == SQLITE_OK) rc = sqlite3_step(scan->features);
+  if (rc == SQLITE_ROW) *row = scan->features;
+  return rc == SQLITE_ROW || rc == SQLITE_DONE
+             ? SQLITE_OK
+             : scan_error(scan->db, rc, error);
+}
+
+void bh_scan_fetched(bh_scan *scan) { sqlite3_reset(scan->features); }
+
+/* Searching ---------------------------------------------------------------- */
+
+/* One attempt, *again when it is to be followed by another. */
+static int scan_attempt(const bh_searcher *searcher, const bh_source *source,
+                        bh_scan **kept, int *again) {
+  char *error = NULL;
+  int rc = SQLITE_OK, fresh = !*kept || !scan_is_of(*kept, source);
+  *again = 0;
+  if (fresh) {
+    bh_scan_close(*kept);
+    rc = scan_open(searcher->connection, source, kept, &error);
+  }
+  if (rc != SQLITE_OK)
+    return bh_table_report(searcher->table, searcher->name, rc, error);
+  rc = searcher->run(searcher->context, *kept);
+  /* What a kept scan cannot do may be the work of a schema that is gone. */
+  if (rc == SQLITE_OK || rc == SQLITE_ERROR)
+    *again = scan_is_stale(*kept) || (rc == SQLITE_ERROR && !fresh);
+  return rc;
+}
+
+int bh_scan_search(const bh_searcher *searcher, const bh_source *source,
+                   bh_scan **kept) {
+  int rc = SQLITE_OK, again = 1;
+  if (*searcher->depth >= SCAN_DEPTH_MAX)
+    return bh_table_error(searcher->table, "%s: searches are nested more than "
+                          "%d deep", searcher->name, SCAN_DEPTH_MAX);
+  ++*searcher->depth;
+  for (int attempt = 1; again; attempt++) {
+    rc = scan_attempt(searcher, source, kept, &again);
+    if (!again || attempt == SCAN_ATTEMPTS) break;
+    bh_scan_close(*kept);
+    *kept = NULL;
+  }
+  --*searcher->depth;
   return rc;
 }

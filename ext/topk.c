@@ -34,13 +34,11 @@
 */
 #include <string.h>
 
-#include "ext_int.h"
+#include "arguments.h"
+#include "scan.h"
 SQLITE_EXTENSION_INIT3
 
 #define TOPK_NAME "binhash_topk"
-
-/* Views that search views that search themselves would use up the C stack. */
-#define TOPK_DEPTH_MAX 16
 
 typedef struct topk_table {
   sqlite3_vtab base;
@@ -98,10 +96,7 @@ static int topk_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 static void topk_clear(topk_cursor *cursor) {
   nn_nearest_close(cursor->nearest);
   cursor->nearest = NULL;
-  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++) {
-    sqlite3_value_free(cursor->arguments[i]);
-    cursor->arguments[i] = NULL;
-  }
+  bh_arguments_clear(cursor->arguments, BH_TOPK_ARGUMENTS);
   bh_rowids_clear(&cursor->rowids);
   memset(&cursor->row, 0, sizeof(cursor->row));
   cursor->row.distance = -1;
@@ -126,14 +121,14 @@ static int topk_close(sqlite3_vtab_cursor *base) {
 static int topk_take(topk_cursor *cursor, const char *letters,
                      sqlite3_value **argv) {
   for (int i = 0; letters[i]; i++) {
-    const char *argument = strchr(bh_topk_letters, letters[i]);
-    int rc = SQLITE_OK;
-    if (argument) {
-      sqlite3_value **slot =
-          &cursor->arguments[argument - bh_topk_letters];
-      *slot = sqlite3_value_dup(argv[i]);
-      if (!*slot) rc = SQLITE_NOMEM;
-    } else if (letters[i] == 'r') {
+    int rc = bh_argument_take(cursor->arguments, bh_topk_letters, letters[i],
+                              argv[i]);
+    if (rc != SQLITE_NOTFOUND) {
+      if (rc != SQLITE_OK) return rc;
+      continue;
+    }
+    rc = SQLITE_OK;
+    if (letters[i] == 'r') {
       rc = bh_rowids_take(&cursor->rowids, argv[i], &cursor->empty);
     } else if (letters[i] == 'R') {
       rc = bh_rowids_take_list(&cursor->rowids, argv[i], &cursor->empty);
@@ -186,10 +181,6 @@ static int topk_query(topk_cursor *cursor, const void **query,
 
 /* Filtering: the search ---------------------------------------------------- */
 
-static int topk_report(topk_cursor *cursor, int rc, char *error) {
-  return bh_table_report(cursor->base.pVtab, TOPK_NAME, rc, error);
-}
-
 /* The text of an argument; a required one is never left out. */
 static int topk_name(topk_cursor *cursor, int column, const char *name,
                      int optional, const char **out) {
@@ -198,23 +189,16 @@ static int topk_name(topk_cursor *cursor, int column, const char *name,
                        optional, out);
 }
 
-static int topk_prepare(topk_cursor *cursor) {
-  topk_table *table = (topk_table *)cursor->base.pVtab;
-  bh_source source = {0};
-  char *error = NULL;
-  int rc = topk_name(cursor, BH_TOPK_TABLE, "table", 0, &source.table);
+static int topk_source(topk_cursor *cursor, bh_source *source) {
+  memset(source, 0, sizeof(*source));
+  int rc = topk_name(cursor, BH_TOPK_TABLE, "table", 0, &source->table);
   if (rc == SQLITE_OK)
-    rc = topk_name(cursor, BH_TOPK_COLUMN, "column", 0, &source.column);
+    rc = topk_name(cursor, BH_TOPK_COLUMN, "column", 0, &source->column);
   if (rc == SQLITE_OK)
-    rc = topk_name(cursor, BH_TOPK_SCHEMA, "schema", 1, &source.schema);
+    rc = topk_name(cursor, BH_TOPK_SCHEMA, "schema", 1, &source->schema);
   if (rc == SQLITE_OK)
-    rc = topk_name(cursor, BH_TOPK_KEY_COLUMN, "key_column", 1, &source.key);
-  if (rc != SQLITE_OK) return rc;
-  if (cursor->scan && bh_scan_is_of(cursor->scan, &source)) return SQLITE_OK;
-  bh_scan_close(cursor->scan);
-  cursor->scan = NULL;
-  rc = bh_scan_open(table->connection, &source, &cursor->scan, &error);
-  return topk_report(cursor, rc, error);
+    rc = topk_name(cursor, BH_TOPK_KEY_COLUMN, "key_column", 1, &source->key);
+  return rc;
 }
 
 static nn_status topk_add(void *nearest, const bh_scanned *row,
@@ -223,52 +207,48 @@ static nn_status topk_add(void *nearest, const bh_scanned *row,
                         (size_t)row->payload_bytes, err);
 }
 
+typedef struct topk_request {
+  topk_cursor *cursor;
+  const void *query;
+  sqlite3_int64 bytes;
+  int idx_num;
+} topk_request;
+
 /* One scan into a fresh nn_nearest. */
-static int topk_scan(topk_cursor *cursor, bh_target *target,
-                     const void *query, int idx_num) {
+static int topk_scan(void *context, bh_scan *scan) {
+  const topk_request *request = context;
+  topk_cursor *cursor = request->cursor;
   nn_error err;
   char *error = NULL;
   nn_nearest_close(cursor->nearest);
   cursor->nearest = NULL;
-  if (nn_nearest_open(&bh_memory, query, (size_t)target->bytes,
-                      (int)cursor->distance.max, idx_num & BH_TOPK_READS_CODE,
-                      &cursor->nearest, &err) != NN_OK)
+  if (nn_nearest_open(&bh_memory, request->query, (size_t)request->bytes,
+                      (int)cursor->distance.max,
+                      request->idx_num & BH_TOPK_READS_CODE, &cursor->nearest,
+                      &err) != NN_OK)
     return bh_table_nn_error(cursor->base.pVtab, TOPK_NAME ": argument query",
                              &err);
-  target->add = topk_add;
-  target->into = cursor->nearest;
-  target->model = "the query";
-  int rc = bh_scan_run(cursor->scan, target, &error);
-  return topk_report(cursor, rc, error);
+  bh_target target = {.add = topk_add, .into = cursor->nearest,
+                      .model = "the query", .bytes = request->bytes,
+                      .integers = cursor->integers,
+                      .keep_keys = request->idx_num & BH_TOPK_READS_KEY,
+                      .rowids = cursor->rowids.list,
+                      .rowid_count = cursor->rowids.count};
+  int rc = bh_scan_run(scan, &target, &error);
+  return bh_table_report(cursor->base.pVtab, TOPK_NAME, rc, error);
 }
 
-/*
-** Everything of the search that reads the table.  A scan that was kept from
-** the last search, or opened a moment ago, may meet a schema that has changed
-** since; then it is opened anew and done again.
-*/
+/* Everything of the search that reads the table. */
 static int topk_search(topk_cursor *cursor, int idx_num) {
-  bh_target target;
-  const void *query = NULL;
-  memset(&target, 0, sizeof(target));
-  int rc = topk_query(cursor, &query, &target.bytes);
-  target.integers = cursor->integers;
-  target.keep_keys = idx_num & BH_TOPK_READS_KEY;
-  target.rowids = cursor->rowids.list;
-  target.rowid_count = cursor->rowids.count;
-  for (int attempt = 0; rc == SQLITE_OK; attempt++) {
-    bh_scan *kept = cursor->scan;
-    rc = topk_prepare(cursor);
-    if (rc != SQLITE_OK) break;
-    rc = topk_scan(cursor, &target, query, idx_num);
-    int again = bh_scan_is_stale(cursor->scan) ||
-                (rc == SQLITE_ERROR && kept == cursor->scan);
-    if (!again || attempt == 3) break;
-    if (rc == SQLITE_ERROR) rc = SQLITE_OK;
-    bh_scan_close(cursor->scan);
-    cursor->scan = NULL;
-  }
-  return rc;
+  topk_table *table = (topk_table *)cursor->base.pVtab;
+  topk_request request = {.cursor = cursor, .idx_num = idx_num};
+  bh_searcher searcher = {&table->base, table->connection, TOPK_NAME,
+                          &table->depth, topk_scan, &request};
+  bh_source source;
+  int rc = topk_query(cursor, &request.query, &request.bytes);
+  if (rc == SQLITE_OK) rc = topk_source(cursor, &source);
+  return rc == SQLITE_OK ? bh_scan_search(&searcher, &source, &cursor->scan)
+                         : rc;
 }
 
 /* How many rows the statement will take, as far as that is known; 0 if not. */
@@ -296,7 +276,6 @@ static int topk_next(sqlite3_vtab_cursor *base) {
 static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
                        const char *idx_str, int argc, sqlite3_value **argv) {
   topk_cursor *cursor = (topk_cursor *)base;
-  topk_table *table = (topk_table *)base->pVtab;
   (void)argc;
   topk_clear(cursor);
   if (idx_num & BH_TOPK_INCOMPLETE)
@@ -311,12 +290,7 @@ static int topk_filter(sqlite3_vtab_cursor *base, int idx_num,
           SQLITE_NULL || cursor->empty || cursor->distance.empty ||
       cursor->k == 0)
     return SQLITE_OK;
-  if (table->depth >= TOPK_DEPTH_MAX)
-    return bh_table_error(base->pVtab, TOPK_NAME ": searches are nested more "
-                          "than %d deep", TOPK_DEPTH_MAX);
-  table->depth++;
   rc = topk_search(cursor, idx_num);
-  table->depth--;
   return rc == SQLITE_OK ? topk_next(base) : rc;
 }
 

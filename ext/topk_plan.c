@@ -1,17 +1,14 @@
 /*
 ** binhash_topk in the eyes of the planner: its columns, and xBestIndex.
 **
-** The arguments of the function are equalities on hidden columns.  A plan in
-** which one of them exists but has no value yet is refused, so that SQLite
-** looks for an order of the join in which it has; a plan without them, which a
-** outer join may leave, is accepted only to fail in xFilter with a message.
+** The arguments of the function are found by arguments.c.
 **
 ** Rows come in (distance, rowid) order, so an ORDER BY that asks for this is
 ** consumed.  Bounds of the distance and rowids are taken where that cannot
 ** change the result: never rowids together with k, since the k nearest are
 ** those of the whole table.  All but the arguments SQLite checks again.
 */
-#include "ext_int.h"
+#include "arguments.h"
 SQLITE_EXTENSION_INIT3
 
 /* The rowid is a column too, so that SELECT * shows it. */
@@ -35,9 +32,8 @@ const char bh_topk_schema[] =
 **   2   key is read, so keys must be kept
 **   4   there is no table, column or query: xFilter explains the form
 **
-** The function's arguments come first, since SQLite can leave only the first
-** 16 unchecked, and these are all used as they are; everything else is checked
-** again by SQLite, which makes a bound that is not an integer, say, its affair.
+** All but the function's arguments is checked again by SQLite, which makes a
+** bound that is not an integer, say, its affair.
 **
 ** Costs: the table behind is not known here, so a search costs 1,000,000, which
 ** is more than whatever it is joined with, and gives 25 rows, so that in a join
@@ -48,63 +44,34 @@ const char bh_topk_schema[] =
 const char bh_topk_letters[] = "tcqnsy";
 
 typedef struct topk_plan_state {
-  sqlite3_index_info *info;
-  int arguments[BH_TOPK_ARGUMENTS];   /* constraint of each, -1 without */
+  bh_plan plan;
   int rowid, rowid_in;                /* constraint used, -1 without */
   int bounds;
-  int argv;                           /* arguments of xFilter so far */
 } topk_plan_state;
 
-/* Which argument a constraint gives, -1 if none. */
-static int topk_plan_argument(const struct sqlite3_index_constraint *c) {
-  if (c->op == SQLITE_INDEX_CONSTRAINT_MATCH &&
-      (c->iColumn == BH_TOPK_QUERY || c->iColumn == BH_TOPK_CODE))
-    return BH_TOPK_ARGUMENT(BH_TOPK_QUERY);
-  if (c->op == SQLITE_INDEX_CONSTRAINT_EQ && c->iColumn >= BH_TOPK_TABLE &&
-      c->iColumn <= BH_TOPK_KEY_COLUMN)
-    return BH_TOPK_ARGUMENT(c->iColumn);
-  return -1;
-}
-
-/* Find the arguments.  One that exists but cannot be used in this plan makes
-** the plan unusable. */
-static int topk_plan_arguments(topk_plan_state *plan) {
-  unsigned waiting = 0;
-  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++) plan->arguments[i] = -1;
-  for (int i = 0; i < plan->info->nConstraint; i++) {
-    const struct sqlite3_index_constraint *c = &plan->info->aConstraint[i];
-    int argument = topk_plan_argument(c);
-    if (argument < 0) continue;
-    if (!c->usable) waiting |= 1u << argument;
-    else if (plan->arguments[argument] < 0) plan->arguments[argument] = i;
-  }
-  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++)
-    if (plan->arguments[i] < 0 && (waiting & 1u << i)) return SQLITE_CONSTRAINT;
-  return SQLITE_OK;
-}
-
-static void topk_plan_use(topk_plan_state *plan, int constraint, char letter,
-                          int omit) {
-  plan->info->aConstraintUsage[constraint].argvIndex = plan->argv + 1;
-  plan->info->aConstraintUsage[constraint].omit = (unsigned char)omit;
-  plan->info->idxStr[plan->argv++] = letter;
+/* The query may be given by MATCH. */
+static int topk_plan_match(const struct sqlite3_index_constraint *c) {
+  return c->op == SQLITE_INDEX_CONSTRAINT_MATCH &&
+                 (c->iColumn == BH_TOPK_QUERY || c->iColumn == BH_TOPK_CODE)
+             ? BH_TOPK_ARGUMENT(BH_TOPK_QUERY)
+             : -1;
 }
 
 /* Bounds of the distance, LIMIT and OFFSET, and where to find the rowid. */
 static void topk_plan_rest(topk_plan_state *plan) {
-  sqlite3_index_info *info = plan->info;
+  sqlite3_index_info *info = plan->plan.info;
   for (int i = 0; i < info->nConstraint; i++) {
     const struct sqlite3_index_constraint *c = &info->aConstraint[i];
     char letter = bh_bound_letter(c->op);
     if (!c->usable) continue;
     if (c->op == SQLITE_INDEX_CONSTRAINT_LIMIT) {
-      topk_plan_use(plan, i, 'l', 0);
+      bh_plan_use(&plan->plan, i, 'l', 0);
     } else if (c->op == SQLITE_INDEX_CONSTRAINT_OFFSET) {
-      topk_plan_use(plan, i, 'o', 0);
+      bh_plan_use(&plan->plan, i, 'o', 0);
     } else if (c->iColumn == BH_TOPK_DISTANCE && letter) {
       /* IN arrives value by value, and would repeat the scan for each. */
       if (letter == '=' && sqlite3_vtab_in(info, i, -1)) continue;
-      topk_plan_use(plan, i, letter, 0);
+      bh_plan_use(&plan->plan, i, letter, 0);
       plan->bounds++;
     } else if (letter == '=' && c->iColumn <= BH_TOPK_ROWID) {
       if (sqlite3_vtab_in(info, i, -1)) plan->rowid_in = i;
@@ -123,12 +90,12 @@ static int topk_plan_order(const sqlite3_index_info *info) {
 }
 
 static void topk_plan_cost(topk_plan_state *plan, int has_k) {
-  sqlite3_index_info *info = plan->info;
+  sqlite3_index_info *info = plan->plan.info;
   info->estimatedCost = 1000000;
   info->estimatedRows = 25;
   if (has_k) {
     sqlite3_value *k = NULL;
-    int constraint = plan->arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)];
+    int constraint = plan->plan.arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)];
     if (sqlite3_vtab_rhs_value(info, constraint, &k) == SQLITE_OK &&
         sqlite3_value_type(k) == SQLITE_INTEGER && sqlite3_value_int64(k) > 0)
       info->estimatedRows = sqlite3_value_int64(k);
@@ -144,30 +111,26 @@ static void topk_plan_cost(topk_plan_state *plan, int has_k) {
 
 int bh_topk_best_index(sqlite3_vtab *table, sqlite3_index_info *info) {
   (void)table;
-  topk_plan_state plan = {.info = info, .rowid = -1, .rowid_in = -1};
-  int rc = topk_plan_arguments(&plan);
+  topk_plan_state plan = {.plan = {.info = info, .letters = bh_topk_letters,
+                                   .first = BH_TOPK_TABLE},
+                          .rowid = -1, .rowid_in = -1};
+  const int *given = plan.plan.arguments;
+  int rc = bh_plan_begin(&plan.plan, topk_plan_match);
   if (rc != SQLITE_OK) return rc;
-  info->idxStr = sqlite3_malloc64((sqlite3_uint64)info->nConstraint + 1);
-  if (!info->idxStr) return SQLITE_NOMEM;
-  info->needToFreeIdxStr = 1;
-  for (int i = 0; i < BH_TOPK_ARGUMENTS; i++)
-    if (plan.arguments[i] >= 0)
-      topk_plan_use(&plan, plan.arguments[i], bh_topk_letters[i], 1);
-  int has_k = plan.arguments[BH_TOPK_ARGUMENT(BH_TOPK_K)] >= 0;
+  int has_k = given[BH_TOPK_ARGUMENT(BH_TOPK_K)] >= 0;
   topk_plan_rest(&plan);
   if (plan.rowid >= 0 && !has_k) {
-    topk_plan_use(&plan, plan.rowid, 'r', 0);
+    bh_plan_use(&plan.plan, plan.rowid, 'r', 0);
   } else if (plan.rowid_in >= 0 && !has_k) {
     sqlite3_vtab_in(info, plan.rowid_in, 1);
-    topk_plan_use(&plan, plan.rowid_in, 'R', 0);
+    bh_plan_use(&plan.plan, plan.rowid_in, 'R', 0);
   }
-  info->idxStr[plan.argv] = 0;
   if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_CODE)
     info->idxNum |= BH_TOPK_READS_CODE;
   if (info->colUsed & (sqlite3_uint64)1 << BH_TOPK_KEY)
     info->idxNum |= BH_TOPK_READS_KEY;
   topk_plan_cost(&plan, has_k);
-  if (plan.arguments[0] < 0 || plan.arguments[1] < 0 || plan.arguments[2] < 0) {
+  if (given[0] < 0 || given[1] < 0 || given[2] < 0) {
     info->idxNum |= BH_TOPK_INCOMPLETE;
     info->estimatedCost = 1e30;
   }

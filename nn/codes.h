@@ -31,14 +31,6 @@ uint64_t nn_hamming(const void *a, const void *b, size_t n);
 ** "popcnt", "avx2", "avx512" or "neon". */
 const char *nn_hamming_kernel(void);
 
-/*
-** Euclidean and cosine distance (1 - cosine) of two vectors of n float32,
-** little-endian, of any alignment; sums are double.  The cosine distance of a
-** vector of zeros is 1.
-*/
-double nn_euclidean(const void *a, const void *b, size_t n);
-double nn_cosine(const void *a, const void *b, size_t n);
-
 /* Nearest ----------------------------------------------------------------- */
 
 /*
@@ -82,6 +74,53 @@ nn_status nn_nearest_add(nn_nearest *nearest, int64_t rowid, const void *code,
 */
 nn_status nn_nearest_next(nn_nearest *nearest, int64_t hint,
                           nn_nearest_row *row, nn_error *err);
+
+/* Pool -------------------------------------------------------------------- */
+
+/*
+** The rows with the nearest codes, then in the order of a distance of the
+** caller's.  Rows are put in during a scan, then each is given its distance,
+** then they are ranked and come out.
+*/
+typedef struct nn_pool nn_pool;
+
+typedef struct nn_pool_row {
+  int64_t rowid;
+  double distance;   /* no NaN; below 0: it has none and will not come out */
+  int hamming;
+  void *held;        /* the caller's, who frees it; NULL where it has none */
+} nn_pool_row;
+
+/* query: a code of n bytes (1 to NN_CODE_MAX), copied.  The pool is the `bound`
+** nearest rows within max_hamming, in (hamming, rowid) order; 0: all. */
+nn_status nn_pool_open(const nn_memory *mem, const void *query, size_t n,
+                       int max_hamming, uint64_t bound, nn_pool **out,
+                       nn_error *err);
+void nn_pool_close(nn_pool *pool);   /* NULL is fine */
+
+/* The Hamming distance of a row that is among the nearest so far, else -1.
+** Rowids may come in any order but not twice.  O(n). */
+int nn_pool_wants(const nn_pool *pool, int64_t rowid, const void *code);
+/* Put in a row that is wanted.  *fallen is the one that falls out for it, its
+** hamming -1 if there is none.  O(log rows). */
+nn_status nn_pool_put(nn_pool *pool, const nn_pool_row *row,
+                      nn_pool_row *fallen, nn_error *err);
+
+size_t nn_pool_count(const nn_pool *pool);
+/* Row i, from 0, whose distance and held may be changed before the ranking. */
+nn_pool_row *nn_pool_at(nn_pool *pool, size_t i);
+
+/*
+** Order the rows by rowid; then rank them, by (distance, rowid), once all have
+** their distances.  If poll is not NULL it is asked every few milliseconds;
+** when its answer is not 0 the call ends with NN_INTERRUPTED.
+*/
+nn_status nn_pool_by_rowid(nn_pool *pool, int (*poll)(void *), void *context,
+                           nn_error *err);
+nn_status nn_pool_rank(nn_pool *pool, int (*poll)(void *), void *context,
+                       nn_error *err);
+/* The next row, which leaves the pool: 1, or 0 after the last.  O(log rows). */
+int nn_pool_next(nn_pool *pool, nn_pool_row *row);
 
 /* Pairs ------------------------------------------------------------------- */
 

@@ -110,9 +110,13 @@ suite_differential() {
     echo "not ok - differential sqlite3"
   $PYTHON tests/sql/differential_pairs.py ./build/binhash 400 ||
     echo "not ok - differential pairs"
+  $PYTHON tests/sql/differential_search.py ./build/binhash sqlite3 1000 ||
+    echo "not ok - differential search"
   if [ -x build/venv/bin/python ]; then
     build/venv/bin/python tests/sql/differential.py ./build/binhash apsw 2000 ||
       echo "not ok - differential apsw"
+    build/venv/bin/python tests/sql/differential_search.py ./build/binhash \
+      apsw 1000 || echo "not ok - differential search apsw"
   else
     echo "ok - differential apsw # SKIP no build/venv with apsw"
   fi

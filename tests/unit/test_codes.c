@@ -1,6 +1,6 @@
 /*
 ** Codes and distances: the bits of a code, every Hamming kernel that this CPU
-** can run against a count by bits, feature distances against their definition.
+** can run against a count by bits.
 */
 #include <math.h>
 #include <setjmp.h>
@@ -117,44 +117,6 @@ static void every_single_bit(void **state) {
   }
 }
 
-static void distances(void **state) {
-  (void)state;
-  unsigned char a[4 * 37 + 1] = {0}, b[4 * 37 + 1] = {0};
-  for (size_t n = 0; n <= 37; n++) {
-    double square = 0, aa = 0, bb = 0, ab = 0;
-    for (size_t i = 0; i < n; i++) {
-      float x = (float)(int64_t)random64() / 1e18f;
-      float y = (float)(int64_t)random64() / 1e18f;
-      memcpy(a + 1 + 4 * i, &x, 4);   /* of no alignment */
-      memcpy(b + 1 + 4 * i, &y, 4);
-      square += ((double)x - y) * ((double)x - y);
-      aa += (double)x * x, bb += (double)y * y, ab += (double)x * y;
-    }
-    assert_true(fabs(nn_euclidean(a + 1, b + 1, n) - sqrt(square)) < 1e-9);
-    double cosine = n ? 1 - ab / sqrt(aa * bb) : 1;
-    assert_true(fabs(nn_cosine(a + 1, b + 1, n) - cosine) < 1e-12);
-    assert_true(nn_euclidean(a + 1, a + 1, n) == 0);
-    if (n) assert_true(nn_cosine(a + 1, a + 1, n) == 0);
-  }
-}
-
-static void distances_at_the_edges(void **state) {
-  (void)state;
-  const float zero[2] = {0, 0}, one[2] = {1, 0}, other[2] = {-2, 0};
-  const float huge[2] = {3e38f, 3e38f}, tiny[2] = {1e-45f, 1e-45f};
-  const float nan[2] = {NAN, 0};
-  const float three_four[2] = {3, 4};
-  assert_true(nn_euclidean(zero, three_four, 2) == 5);
-  assert_true(nn_cosine(zero, one, 2) == 1);
-  assert_true(nn_cosine(zero, zero, 2) == 1);
-  assert_true(nn_cosine(one, other, 2) == 2);
-  assert_true(nn_cosine(huge, huge, 2) == 0);
-  assert_true(nn_cosine(tiny, tiny, 2) == 0);
-  assert_true(nn_cosine(huge, tiny, 2) < 1e-12);
-  assert_true(isnan(nn_cosine(nan, one, 2)));
-  assert_true(isnan(nn_euclidean(nan, one, 2)));
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(code_layout),
@@ -162,8 +124,6 @@ int main(void) {
       cmocka_unit_test(kernels_agree),
       cmocka_unit_test(long_blobs),
       cmocka_unit_test(every_single_bit),
-      cmocka_unit_test(distances),
-      cmocka_unit_test(distances_at_the_edges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

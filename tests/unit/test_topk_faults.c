@@ -1,5 +1,6 @@
 /*
-** Searches while memory runs out (statement_faults.h).
+** binhash_topk, binhash_search and packed features while memory runs out
+** (statement_faults.h).
 */
 #include "statement_faults.h"
 
@@ -14,7 +15,15 @@ static const char *const setup =
     " WHERE id < 600;"
     "CREATE VIEW v AS SELECT code AS c, album FROM p WHERE id < 500;"
     "CREATE VIEW similar AS SELECT rowid, distance FROM"
-    " binhash_topk('p', 'code', x'00ff55aa1234', 20);";
+    " binhash_topk('p', 'code', x'00ff55aa1234', 20);"
+    "CREATE TABLE f(id INTEGER PRIMARY KEY, code BLOB, features BLOB,"
+    " name TEXT);"
+    "INSERT INTO f SELECT id, code, CAST(substr('@@ @@@?0@@A@@@B', 1 + id % 8,"
+    " 8) AS BLOB), printf('name of the row %d', id) FROM p WHERE id < 900;"
+    "UPDATE f SET features = feature_pack(features) WHERE id % 4;"
+    "CREATE VIEW fv AS SELECT code, features, name FROM f WHERE id < 500;"
+    "CREATE VIEW closest AS SELECT rowid, distance FROM binhash_search('f',"
+    " 'code', 'features', x'00ff55aa1234', x'4040404040404040', 9);";
 
 static const char *const statements[] = {
     "SELECT hamming(code, x'00ff55aa1234') FROM p LIMIT 3",
@@ -38,6 +47,24 @@ static const char *const statements[] = {
     "SELECT * FROM binhash_topk('nosuch', 'code', x'00')",
     "SELECT * FROM binhash_topk('p', 'nosuch', x'00')",
     "SELECT * FROM binhash_topk",
+    "SELECT length(feature_pack(zeroblob(4000)))",
+    "SELECT feature_pack(x'0000c07f')",
+    "SELECT feature_distance(zeroblob(8), feature_pack(zeroblob(12)))",
+    "SELECT *, features FROM binhash_search('f', 'code', 'features',"
+    " x'00ff55aa1234', x'4040404040404040', NULL, 200, 'main', 'name')",
+    "SELECT rowid, distance FROM binhash_search('f', 'code', 'features',"
+    " zeroblob(6), zeroblob(8)) WHERE hamming <= 20",
+    "SELECT *, code FROM binhash_search('fv', 'code', 'features',"
+    " x'00ff55aa1234', x'4040404040404040', NULL, 80, NULL, 'name')",
+    "SELECT a.id, b.rowid FROM f a JOIN binhash_search('f', 'code',"
+    " 'features', a.code, a.features, 2, 5) b WHERE a.id < 8",
+    "SELECT count(*) FROM closest",
+    "SELECT * FROM binhash_search('f', 'code', 'features', x'00ff55aa1234',"
+    " zeroblob(12))",                                       /* an error */
+    "SELECT * FROM binhash_search('fv', 'code', 'name', x'00ff55aa1234',"
+    " zeroblob(8), NULL, NULL, NULL, 'name')",
+    "SELECT * FROM binhash_search('f', 'code', 'nosuch', x'00', x'')",
+    "SELECT * FROM binhash_search",
 };
 
 #define COUNT (sizeof(statements) / sizeof(*statements))
