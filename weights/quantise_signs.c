@@ -129,6 +129,7 @@ static int signs_table(const quantise_node *node) {
   const nn_layer *l = node->source;
   if (node->gate) return 0;
   return l->type == NN_SIGMOID || l->type == NN_HARD_SIGMOID ||
+         l->type == NN_SOFTMAX ||
          (l->type == NN_CLIP && l->low >= 0);
 }
 
