@@ -113,6 +113,7 @@ suite_import() { sh tests/import/import.sh; }
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
+  sh tests/peers/int8.sh
   sh tests/peers/caffe_import.sh
 }
 

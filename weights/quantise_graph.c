@@ -6,16 +6,16 @@
 **   a BatchNorm or Scale is folded into the convolution or inner product before
 **   it, unless something else reads that layer or a head names it; then, and
 **   behind other layers, it is a convolution of each channel for itself
-**   so is an AVE pooling over a whole plane, whose mean is finer than its pixels
+**   so is an AVE pooling over a whole plane, whose mean is finer than pixels
 **   the mean of the preprocessing becomes the zero point of the input; what
 **   rounding left of it, and the scale, go into the layers that read the input
 **   a layer whose sums are wanted and whose bytes are read too comes twice, as
 **   NAME and NAME.bytes; a Softmax that is read as bytes has a table behind it
 **
 ** Every node computes what some layer of the float32 network computes (that is
-** its `source`), but for the order of sums, so what its numbers look like can be
-** measured by running that network.  No layer loses its name but one that a norm
-** is folded into.
+** its `source`), but for the order of sums, so what its numbers look like can
+** be measured by running that network.  No layer loses its name but one that a
+** norm is folded into.
 */
 #include <math.h>
 #include <string.h>
