@@ -65,7 +65,7 @@ all: loadable $(B)/binhash-run import
 
 help:
 	@echo 'make              build/binhash.so, binhash-run and binhash-import'
-	@echo 'make import       build/binhash-import alone: Caffe networks'
+	@echo 'make import       build/binhash-import alone: Caffe and ONNX networks'
 	@echo 'make demo         install what is missing, build, search photographs'
 	@echo '                  (PICTURES=FOLDER for your own)'
 	@echo 'make test         install what is missing, run every test'
@@ -78,6 +78,7 @@ help:
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
 	@echo 'make bench-peers  install the peers of the index: sqlite-vec, FAISS'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
+	@echo 'make import-peers  install onnxruntime, compare every ONNX network'
 	@echo 'make soak         the index under trial for hours'
 	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
 	@echo 'make clean        remove build/'
@@ -147,8 +148,8 @@ $(B)/binhash-import: $(IMPORT_OBJ) $(NN_OBJ) $(BLAS_UNUSED)
 	  $(LDLIBS)
 else
 import:
-	@echo 'binhash-import is left out: it wants libprotobuf-c-dev and \
-	protobuf-c-compiler'
+	@echo 'left out: binhash-import, without libprotobuf-c-dev and' \
+	  'protobuf-c-compiler'
 endif
 
 # One object whose only global symbol is the entry point, so that the names of
@@ -174,10 +175,11 @@ Cflags: -I$${includedir}
 endef
 export PC
 
-install: loadable static $(B)/binhash-run
+install: loadable static $(B)/binhash-run import
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
 	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(DATADIR)/binhash
-	$(INSTALL) -m 755 $(B)/binhash-run $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(B)/binhash-run \
+	  $(if $(HAVE_PROTOBUF),$(B)/binhash-import) $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(B)/binhash.so $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 $(B)/libbinhash.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 ext/binhash.h $(DESTDIR)$(INCLUDEDIR)/
@@ -186,6 +188,7 @@ install: loadable static $(B)/binhash-run
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/binhash-run \
+	  $(DESTDIR)$(PREFIX)/bin/binhash-import \
 	  $(DESTDIR)$(LIBDIR)/binhash.so $(DESTDIR)$(LIBDIR)/libbinhash.a \
 	  $(DESTDIR)$(INCLUDEDIR)/binhash.h \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/binhash.pc

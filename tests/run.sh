@@ -45,14 +45,15 @@ suite_unit() {
 }
 
 suite_mutations() {
-  programs build/tests mutate_picture fuzz_model $(importer fuzz_import)
+  programs build/tests mutate_picture fuzz_model $(importer fuzz_import \
+    fuzz_onnx)
 }
 
 suite_asan() {
   export ASAN_OPTIONS=allocator_may_return_null=1
   # The fault test loads the extension, which sql_asan does under the sanitizer.
   programs build/asan $(units | grep -v test_topk_faults) mutate_picture \
-    fuzz_model $(importer fuzz_import)
+    fuzz_model $(importer fuzz_import fuzz_onnx)
 }
 
 # sql_script SHELL SCRIPT: compare what a script prints with its .out file.

@@ -48,10 +48,10 @@ $(T)/fuzz_model: tests/fuzz/fuzz_model.c $(NN_OBJ)
 # The importer's readers, without its command line.
 ifneq ($(HAVE_PROTOBUF),)
 IMPORT_READERS := $(filter-out %/binhash_import.o,$(IMPORT_OBJ))
-IMPORT_TESTS := fuzz_import
+IMPORT_TESTS := fuzz_import fuzz_onnx
 tests: $(IMPORT_TESTS:%=$(T)/%)
 asan-tests: $(IMPORT_TESTS:%=$(A)/%) $(A)/binhash-import
-$(T)/fuzz_import: tests/fuzz/fuzz_import.c $(IMPORT_READERS) $(NN_OBJ)
+$(IMPORT_TESTS:%=$(T)/%): $(T)/%: tests/fuzz/%.c $(IMPORT_READERS) $(NN_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) $(PROTO_FLAGS) -I$(B)/proto -DFUZZ_MAIN \
 	  -o $@ $^ $(BLAS_LIBS) $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
@@ -64,7 +64,7 @@ $(IMPORT:%.c=$(A)/obj/%.o): OPTIONS += $(PROTO_FLAGS) -I$(B)/proto
 $(IMPORT:%.c=$(A)/obj/%.o): | $(PROTO_C)
 $(A)/binhash-import: $(ASAN_IMPORT) $(ASAN_NN)
 	$(CC) $(SANITIZE) -o $@ $^ $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
-$(A)/fuzz_import: tests/fuzz/fuzz_import.c \
+$(IMPORT_TESTS:%=$(A)/%): $(A)/%: tests/fuzz/%.c \
     $(filter-out %/binhash_import.o,$(ASAN_IMPORT)) $(ASAN_NN)
 	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) $(PROTO_FLAGS) -I$(B)/proto \
 	  -DFUZZ_MAIN -o $@ $^ $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
@@ -140,7 +140,8 @@ build/fuzz/%: tests/fuzz/%.c $(NN)
 	@mkdir -p $(@D)
 	clang -O1 -g -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE \
 	  -o $@ $< $(NN) $(LDLIBS)
-build/fuzz/fuzz_import: tests/fuzz/fuzz_import.c $(IMPORT) $(PROTO_C) $(NN)
+$(IMPORT_TESTS:%=build/fuzz/%): build/fuzz/%: tests/fuzz/%.c $(IMPORT) \
+    $(PROTO_C) $(NN)
 	@mkdir -p $(@D)
 	clang -O1 -g -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE \
 	  $(PROTO_FLAGS) -I$(B)/proto -o $@ \
@@ -152,8 +153,17 @@ fuzz: $(FUZZERS:%=build/fuzz/%) $(IMPORT_TESTS:%=build/fuzz/%)
 	  build/fuzz/model weights
 	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/picture tests/golden/pictures
-	@mkdir -p build/fuzz/import
-	[ ! -x build/fuzz/fuzz_import ] || build/fuzz/fuzz_import -max_len=16384 \
-	  -max_total_time=$(FUZZ_SECONDS) build/fuzz/import
+	@for f in $(IMPORT_TESTS); do \
+	  mkdir -p build/fuzz/$${f#fuzz_}; \
+	  build/fuzz/$$f -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+	    build/fuzz/$${f#fuzz_} || exit 1; \
+	done
+
+# Every operator and network of ONNX against onnxruntime: an hour.
+.PHONY: import-peers
+import-peers: all
+	@[ -x build/venv/bin/python ] || $(PYTHON) -m venv build/venv
+	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
+	@sh tests/import/import.sh peers
 
 -include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d)

@@ -101,6 +101,7 @@ static void write_head(nn_text *text, const import *im) {
 static void write_aliases(nn_text *text, const import *im) {
   int n = 0;
   for (const import_alias *a = im->aliases; a; a = a->next) {
+    if (n == NN_ALIAS_MAX) break;
     if (import_find(im, a->name)) continue;   /* a later layer's name */
     nn_text_add(text, n++ ? "," : ",\"aliases\":{");
     nn_text_string(text, a->name);

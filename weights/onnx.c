@@ -8,10 +8,10 @@
 ** it: nodes, which are operators of versioned sets, read and write arrays by
 ** name, and stand in the order in which they can run.  Reading it is one walk.
 ** A node all of whose inputs are constants is computed (onnx_fold.c), since
-** exporters write the sides of a reshape as a little program; one that reads the
-** image becomes a layer or two (onnx_layers.c, onnx_moves.c, onnx_arith.c), or
-** none where it changes a shape alone.  onnx.h says how arrays of any rank and
-** blobs of three sides go together.
+** exporters write the sides of a reshape as a little program; one that reads
+** the image becomes a layer or two (onnx_layers.c, onnx_moves.c, onnx_arith.c),
+** or none where it changes a shape alone.  onnx.h says how arrays of any rank
+** and blobs of three sides go together.
 **
 ** Nodes on which no output depends are not looked at.  What is not supported is
 ** an error that names the node, never a guess.
@@ -23,6 +23,14 @@
 
 #define READ_OPSET_FIRST 7
 #define READ_OPSET_LAST 21
+
+/* Nodes and names of a graph: far more than networks of NN_LAYER_MAX layers
+** have, and few enough to look through. */
+#define READ_NODES 20000
+#define READ_NAMES (1 << 18)
+
+/* Elements that constants may have which a file makes out of nothing. */
+#define READ_FOLDED ((size_t)1 << 24)
 
 static const struct read_type {
   const char *name;
@@ -97,7 +105,7 @@ static int read_is_default(const char *domain) {
 
 /* Operators of quantised networks. */
 static int read_is_quantised(const char *name) {
-  return strncmp(name, "QLinear", 7) == 0 || strstr(name, "Quantize") ||
+  return strncmp(name, "QLinear", 7) == 0 || strstr(name, "uantize") ||
          strstr(name, "Integer");
 }
 
@@ -356,6 +364,10 @@ static nn_status read_graph(onnx *o) {
   OnnxGraph *g = o->graph;
   size_t names = g->n_initializer + g->n_input;
   for (size_t i = 0; i < g->n_node; i++) names += g->node[i]->n_output;
+  if (g->n_node > READ_NODES || names > READ_NAMES) {
+    return onnx_fail(o, "%zu nodes and %zu names; %d and %d can be",
+                     g->n_node, names, READ_NODES, READ_NAMES);
+  }
   o->name_mask = 63;
   while (o->name_mask < names) o->name_mask = 2 * o->name_mask + 1;
   o->names = import_alloc(o->im, o->name_mask + 1, sizeof(*o->names));
@@ -373,22 +385,25 @@ static nn_status read_graph(onnx *o) {
   return status;
 }
 
-nn_status import_onnx(import *im, const char *const *paths) {
-  const uint8_t *bytes;
-  size_t n;
+nn_status onnx_import(import *im, const uint8_t *bytes, size_t n) {
   ProtobufCMessage *message;
   onnx *o = import_alloc(im, 1, sizeof(*o));
   if (!o) return NN_NOMEM;
-  nn_status status = import_map_file(im, paths[0], &bytes, &n);
-  if (!status) {
-    status = import_unpack(im, &onnx_model__descriptor, "an ONNX model", bytes,
-                           n, &message);
-  }
+  nn_status status = import_unpack(im, &onnx_model__descriptor,
+                                   "an ONNX model", bytes, n, &message);
   if (status) return status;
   const OnnxModel *model = (const OnnxModel *)(const void *)message;
   o->im = im;
   o->graph = model->graph;
+  o->folded = READ_FOLDED + n;
   if (!o->graph) return import_fail(im, NULL, "not an ONNX model: no graph");
   status = read_opset(o, model);
   return status ? status : read_graph(o);
+}
+
+nn_status import_onnx(import *im, const char *const *paths) {
+  const uint8_t *bytes;
+  size_t n;
+  nn_status status = import_map_file(im, paths[0], &bytes, &n);
+  return status ? status : onnx_import(im, bytes, n);
 }

@@ -35,9 +35,9 @@ typedef struct onnx_tensor {
 ** What a name of the graph stands for: a constant, or a layer's blob.  dims[0]
 ** is the batch then, which is 1 where the graph leaves it open.
 **
-** order, up to rank 4: side i + 1 of the value is side order[i] of the view that
-** the blob is, 0 to 2 for C, H, W.  The blob has as many elements as the view
-** and may have other sides.
+** order, up to rank 4: side i + 1 of the value is side order[i] of the view
+** that the blob is, 0 to 2 for C, H, W.  The blob has as many elements as the
+** view and may have other sides.
 */
 typedef struct onnx_value {
   const char *name;
@@ -56,6 +56,7 @@ typedef struct onnx {
   import *im;
   OnnxGraph *graph;
   int64_t opset, batch;
+  size_t folded;                  /* elements that folding may still make */
   onnx_value **names;             /* by their hash */
   size_t name_mask;
   OnnxNode *node;                 /* the one that is being read */
@@ -63,6 +64,9 @@ typedef struct onnx {
   int inputs, outputs;
   onnx_value *in[ONNX_INPUTS], *out[ONNX_INPUTS];   /* NULL: left out */
 } onnx;
+
+/* onnx.c: import_onnx on bytes that are there. */
+nn_status onnx_import(import *im, const uint8_t *bytes, size_t n);
 
 /* onnx_value.c: names, attributes, views ----------------------------------- */
 
@@ -146,7 +150,7 @@ const char *const *onnx_fold_names(void);
 
 /* What it shares with onnx_compute.c: a result of that shape, to be filled in;
 ** output 0 of the node; the strides of an array; and an array out of another's
-** elements, the first at `from`, others by strides that may be 0 or negative. */
+** elements, the first at `from`, others by strides, of 0 or below 0 too. */
 nn_status onnx_fold_new(onnx *o, int is_float, int rank, const int64_t *dims,
                         float **floats, int64_t **ints, onnx_tensor **out);
 nn_status onnx_fold_give(onnx *o, const onnx_tensor *t);

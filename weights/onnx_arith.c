@@ -126,7 +126,8 @@ typedef struct arith_constant {
   const float *values;
 } arith_constant;
 
-static nn_status arith_values(onnx *o, const onnx_tensor *t, const float **to) {
+static nn_status arith_values(onnx *o, const onnx_tensor *t,
+                              const float **to) {
   *to = t->floats;
   if (t->floats) return NN_OK;
   float *copy = import_alloc(o->im, t->count, sizeof(*copy));
@@ -136,7 +137,7 @@ static nn_status arith_values(onnx *o, const onnx_tensor *t, const float **to) {
   return NN_OK;
 }
 
-/* Values whose sides lie along order[0], order[1], order[2] in order C, H, W. */
+/* Values whose sides lie along order[0], order[1], order[2] as C, H, W. */
 static nn_status arith_order(onnx *o, arith_constant *c, const int order[3]) {
   int own[3];          /* sides as the constant has them */
   size_t stride[3];    /* of the constant, along C, H, W */

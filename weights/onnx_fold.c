@@ -2,21 +2,19 @@
 ** Nodes that read constants alone, computed on the spot.
 **
 ** Exporters write x.view(x.size(0), -1) as a shape, from which a side is
-** gathered, put into an array again, joined with another and given to a reshape;
-** weights come out of constants by casts and transpositions.  None of it depends
-** on the image, whose shape is fixed but for the batch, so all of it is done
-** here and leaves no layer.
+** gathered, put into an array again, joined with another and given to a
+** reshape; weights come out of constants by casts and transpositions.  None of
+** it depends on the image, whose shape is fixed but for the batch, so all of it
+** is done here and leaves no layer.
 **
-** Numbers are floats or 64-bit integers (truth values among them).  A result
-** may have some millions of elements, or as many as what it is made of: a file
-** cannot ask for more memory than it has itself.
+** Numbers are floats or 64-bit integers (truth values among them). What all
+** results have together is bounded by the size of the file and some millions,
+** so that a few bytes cannot ask for the memory of a machine.
 */
 #include <math.h>
 #include <string.h>
 
 #include "onnx.h"
-
-#define FOLD_MAX ((size_t)1 << 22)   /* elements of a result out of nothing */
 
 /* One constant, of the shape that was given, as output 0. */
 nn_status onnx_fold_give(onnx *o, const onnx_tensor *t) {
@@ -29,24 +27,20 @@ nn_status onnx_fold_give(onnx *o, const onnx_tensor *t) {
   return NN_OK;
 }
 
-/* A result like t, floats or ints, of another shape. */
-nn_status onnx_fold_new(onnx *o, int is_float, int rank,
-                          const int64_t *dims, float **floats, int64_t **ints,
-                          onnx_tensor **out) {
-  size_t most = FOLD_MAX, count = 1;
-  for (int i = 0; i < o->inputs; i++) {
-    if (o->in[i] && o->in[i]->constant) most += o->in[i]->constant->count;
-  }
+nn_status onnx_fold_new(onnx *o, int is_float, int rank, const int64_t *dims,
+                        float **floats, int64_t **ints, onnx_tensor **out) {
+  size_t count = 1;
   for (int i = 0; i < rank; i++) {
     if (dims[i] < 0) return onnx_fail(o, "a side of %lld", (long long)dims[i]);
     count = nn_mul(count, (size_t)dims[i]);
   }
   *floats = NULL;
   *ints = NULL;
-  if (count > most) {
+  if (count > o->folded) {
     return onnx_fail(o, "a constant of %s is too large",
                      import_shape_text(o->im, rank, dims));
   }
+  o->folded -= count;
   return onnx_new_tensor(o, rank, dims, is_float ? floats : NULL,
                          is_float ? NULL : ints, out);
 }
@@ -171,7 +165,7 @@ static nn_status fold_range(onnx *o) {
     from[i] = t[i]->floats ? (double)t[i]->floats[0] : (double)t[i]->ints[0];
   }
   double n = ceil((from[1] - from[0]) / from[2]);
-  if (!(n <= (double)FOLD_MAX)) return onnx_fail(o, "too many numbers");
+  if (!(n <= (double)o->folded)) return onnx_fail(o, "too many numbers");
   int64_t count = n > 0 ? (int64_t)n : 0;
   nn_status status = onnx_fold_new(o, t[0]->floats != NULL, 1, &count, &floats,
                               &ints, &out);
@@ -332,7 +326,8 @@ static nn_status fold_slice(onnx *o) {
   memcpy(dims, t->dims, sizeof(dims));
   unsigned seen = 0;
   for (int i = 0; i < n; i++) {
-    int64_t axis = named >= 0 ? axes[i] : i, step = stepped >= 0 ? steps[i] : 1;
+    int64_t axis = named >= 0 ? axes[i] : i;
+    int64_t step = stepped >= 0 ? steps[i] : 1;
     status = onnx_axis(o, &axis, t->rank);
     if (status) return status;
     if (!step || step < -(1 << 28) || step > 1 << 28 || seen >> axis & 1) {
@@ -413,7 +408,8 @@ static nn_status fold_gather(onnx *o) {
   for (int i = 0; i < axis; i++) dims[rank++] = t->dims[i];
   for (int i = 0; i < places->rank; i++) dims[rank++] = places->dims[i];
   for (int i = (int)axis + 1; i < t->rank; i++) dims[rank++] = t->dims[i];
-  status = onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
+  status =
+      onnx_fold_new(o, t->floats != NULL, rank, dims, &floats, &ints, &out);
   if (status) return status;
   size_t inner = 1, at = 0, side = (size_t)t->dims[axis];
   for (int i = (int)axis + 1; i < t->rank; i++) inner *= (size_t)t->dims[i];

@@ -2,9 +2,9 @@
 ** Nodes that move elements: reshapes, transpositions, joins, cuts and borders.
 **
 ** Most of them are nothing: a shape beside a blob, a transposition that is kept
-** in mind until the next undoes it.  What remains becomes Concat, Slice, Padding
-** and, in onnx_value.c, Permute and ShuffleChannel.  Images of a batch never
-** mix; whatever would make them is refused.
+** in mind until the next undoes it.  What remains becomes Concat, Slice,
+** Padding and, in onnx_value.c, Permute and ShuffleChannel.  Images of a batch
+** never mix; whatever would make them is refused.
 */
 #include <string.h>
 
@@ -58,7 +58,9 @@ static nn_status moves_target(onnx *o, const onnx_value *in, int64_t *dims,
     }
   }
   if (open >= 0) dims[open] = all / known;
-  return NN_OK;
+  if (open >= 0 ? all % known == 0 : all == known) return NN_OK;
+  return onnx_fail(o, "%s cannot take the shape %s", onnx_shape(o, in),
+                   import_shape_text(o->im, *rank, list));
 }
 
 /* Sides of 1 are taken out (of all places, where none are named), or put in. */
@@ -246,7 +248,7 @@ static nn_status moves_first(onnx *o, onnx_value **first) {
     if (!v) return onnx_fail(o, "input %d is missing", i);
     if (v->constant) constant = 1;
     else if (!*first) *first = v;
-    else if (memcmp(v->order, (*first)->order, sizeof(v->order)) != 0) alike = 0;
+    else alike &= !memcmp(v->order, (*first)->order, sizeof(v->order));
   }
   for (int i = 0; i < o->inputs && (!alike || constant) && !status; i++) {
     if (o->in[i]->layer) status = onnx_plain(o, o->in[i]);

@@ -2,9 +2,9 @@
 ** Constants of an ONNX file: arrays of numbers in one of a dozen types and in
 ** one of two forms, as a message's list or as raw bytes.
 **
-** Everything ends as float32 or as 64-bit integers.  Floats that lie in the file
-** as they are needed (raw, little-endian, aligned by the unpacking) are used
-** where they lie; the weights of a network are hundreds of megabytes.  The
+** Everything ends as float32 or as 64-bit integers.  Floats that lie in the
+** file as they are needed (raw, little-endian, aligned by the unpacking) are
+** used where they lie; the weights of a network are hundreds of megabytes.  The
 ** shape and the number of values are the file's claim and must agree.
 */
 #include <math.h>

@@ -3,9 +3,9 @@
 ** how what they compute becomes the blob of a layer.
 **
 ** onnx.h says what a value is.  Here are the few ways to look at one: as it
-** lies, in a form with given sides, with its transposition undone.  Each makes a
-** layer only where the bytes would have to be moved or another layer would see
-** the wrong sides.
+** lies, in a form with given sides, with its transposition undone.  Each makes
+** a layer only where the bytes would have to be moved or another layer would
+** see the wrong sides.
 */
 #include <stdarg.h>
 #include <stdio.h>

@@ -422,7 +422,7 @@ def case(tool, build, seed):
 def main():
     tool = first(sys.argv)
     total = 0
-    for number, (name, build) in enumerate(CASE.items()):
+    for number, (name, build) in enumerate(CASE.items() if CASES else ()):
         seed, done, worst, problem = 1000 * number, 0, 0, ''
         double = name in ('Conv', 'MaxPool', 'AveragePool',
                           'arithmetic with constants')

@@ -52,11 +52,29 @@ class Head(nn.Module):
         return self.classifier(x.view(x.size(0), -1))
 
 
+class Normalise(torch.autograd.Function):
+    """Across channels, as the one operator that other exporters write; that of
+    PyTorch takes it apart."""
+
+    @staticmethod
+    def forward(context, x):
+        return F.local_response_norm(x, 5)
+
+    @staticmethod
+    def symbolic(g, x):
+        return g.op('LRN', x, size_i=5, alpha_f=1e-4, beta_f=.75, bias_f=1.)
+
+
+class LRN(nn.Module):
+    def forward(self, x):
+        return Normalise.apply(x)
+
+
 def alexnet(size):
     pool = lambda: nn.MaxPool2d(3, 2)
     return Head(nn.Sequential(
-        plain(3, 64, 11, 4, 2), nn.LocalResponseNorm(5), pool(),
-        plain(64, 192, 5), nn.LocalResponseNorm(5), pool(), plain(192, 384),
+        plain(3, 64, 11, 4, 2), LRN(), pool(),
+        plain(64, 192, 5), LRN(), pool(), plain(192, 384),
         plain(384, 256), plain(256, 256), *([pool()] if size > 80 else [])),
         size, [4096, 4096])
 
