@@ -45,7 +45,8 @@ suite_unit() {
 }
 
 suite_mutations() {
-  programs build/tests mutate_picture fuzz_model $(importer fuzz_import fuzz_onnx)
+  programs build/tests mutate_picture fuzz_model $(importer fuzz_import \
+    fuzz_onnx)
 }
 
 suite_asan() {
