@@ -52,7 +52,7 @@ CORE_OBJ := $(EXT:%.c=$(B)/obj/core/%.o)
 
 # The importer wants protobuf-c; without it, it alone is left out.
 IMPORT := $(wildcard weights/import_*.c weights/prototxt.c weights/caffe*.c \
-            weights/onnx*.c) weights/binhash_import.c
+            weights/onnx*.c weights/quantise*.c) weights/binhash_import.c
 PROTOS := $(wildcard weights/*.proto)
 PROTO_FLAGS := $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)

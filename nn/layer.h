@@ -39,7 +39,8 @@ typedef enum nn_type {
   NN_SHUFFLE_CHANNEL,
   NN_SLICE,
   NN_RESHAPE,
-  NN_PERMUTE
+  NN_PERMUTE,
+  NN_LOOKUP
 } nn_type;
 
 typedef enum nn_operation {
@@ -94,12 +95,14 @@ typedef struct nn_whole {
   int8_t *packed;               /* packed.c: weights as the kernels want them */
   uint8_t *outside;             /* packed.c: a position outside of the image */
   int *factor;                  /* eltwise, concat: of each bottom */
-  int32_t *constant;            /* eltwise, concat: bytes.c */
+  int32_t *constant;            /* eltwise, concat: mix.c */
+  int32_t *gather;              /* gather.c: where each byte comes from */
+  int fill;                     /* padding: a byte; -1: the zero points */
   int right;                    /* shift that is a number: bits */
   int sum_shift;                /* LRN */
   const int32_t *table;         /* LRN, softmax */
   int entries;                  /* of it */
-  const uint8_t *lookup;        /* sigmoid: 256 bytes */
+  const uint8_t *lookup;        /* sigmoid, lookup; constant */
 } nn_whole;
 
 /* Pairs are [height, width]; pad is top, left, bottom, right. */

@@ -440,7 +440,8 @@ void nn_layer_fast(const nn_step *s) {
     case NN_SLICE:
     case NN_RESHAPE:
     case NN_PERMUTE:
-    case NN_MIRROR_MEAN:   /* in integer networks alone */
+    case NN_MIRROR_MEAN:
+    case NN_LOOKUP:   /* both in integer networks alone */
       nn_arrange_run(s);
       break;
   }

@@ -51,7 +51,8 @@ static const struct network_type {
     {"ShuffleChannel", NN_SHUFFLE_CHANNEL, 1, 1, {"group"}},
     {"Slice", NN_SLICE, 1, 1, {"axis", "begin", "end"}},
     {"Reshape", NN_RESHAPE, 1, 1, {"dims"}},
-    {"Permute", NN_PERMUTE, 1, 1, {"order"}}};
+    {"Permute", NN_PERMUTE, 1, 1, {"order"}},
+    {"Lookup", NN_LOOKUP, 1, 1, {NULL}}};
 
 /* Members ----------------------------------------------------------------- */
 
@@ -65,8 +66,9 @@ static nn_status network_known(const nn_model *model, const nn_fields *fields,
       return nn_field_fail(fields, "%s has no form in integer networks",
                            type->name);
     }
-  } else if (type->type == NN_MIRROR_MEAN) {
-    return nn_field_fail(fields, "MirrorMean is for integer networks alone");
+  } else if (type->type == NN_MIRROR_MEAN || type->type == NN_LOOKUP) {
+    return nn_field_fail(fields, "%s is for integer networks alone",
+                         type->name);
   }
   for (int i = 0; i < NETWORK_KEYS && own[i]; i++) keys[3 + i] = own[i];
   return nn_field_known(fields, keys);
@@ -121,8 +123,8 @@ static nn_status network_bottoms(nn_model *model, const nn_fields *fields,
   return NN_OK;
 }
 
-static nn_status network_layer(nn_model *model, const nn_json *json,
-                               nn_error *err) {
+nn_status nn_network_layer(nn_model *model, const nn_json *json,
+                           nn_error *err) {
   nn_layer *layer = &model->layers[model->layer_count];
   nn_blob *top = &model->blobs[model->layer_count + 1];
   const struct network_type *type;
@@ -194,6 +196,17 @@ static nn_status network_input(nn_model *model, const nn_json *json,
   return nn_quantised_input(model, &fields);
 }
 
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err) {
+  model->mirror = -1;
+  model->layers = nn_model_alloc(model, layers, sizeof(nn_layer));
+  model->blobs = nn_model_alloc(model, layers + 1, sizeof(nn_blob));
+  if (!model->layers || !model->blobs) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  return network_input(model, input, err);
+}
+
 /* Once there are layers: {"another name": "layer", ...}. */
 static nn_status network_aliases(nn_model *model, const nn_json *json,
                                  nn_error *err) {
@@ -238,15 +251,10 @@ static nn_status network_build(nn_model *model, const nn_json *root,
     return nn_fail(err, NN_MODEL, "a network has 1 to %d layers",
                    NN_LAYER_MAX);
   }
-  model->mirror = -1;
-  model->layers = nn_model_alloc(model, layers->length, sizeof(nn_layer));
-  model->blobs = nn_model_alloc(model, layers->length + 1, sizeof(nn_blob));
-  if (!model->layers || !model->blobs) {
-    return nn_fail(err, NN_NOMEM, "out of memory");
-  }
-  nn_status status = network_input(model, nn_json_get(root, "input"), err);
+  nn_status status = nn_network_start(model, nn_json_get(root, "input"),
+                                      layers->length, err);
   for (const nn_json *m = layers->child; m && !status; m = m->next) {
-    status = network_layer(model, m, err);
+    status = nn_network_layer(model, m, err);
   }
   if (status == NN_OK) {
     status = network_aliases(model, nn_json_get(root, "aliases"), err);

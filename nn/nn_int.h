@@ -204,6 +204,12 @@ nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
 /* network.c: the description, from the header's text, into layers and blobs. */
 nn_status nn_network_read(nn_model *model, const char *text, size_t n,
                           nn_error *err);
+/* The same a piece at a time, for who writes a network and runs each layer as
+** soon as it is there: the input, with room for so many layers, then each. */
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err);
+nn_status nn_network_layer(nn_model *model, const nn_json *layer,
+                           nn_error *err);
 /* heads.c: preprocessing and heads, once there are layers. */
 nn_status nn_heads_read(nn_model *model, const nn_json *network,
                         nn_error *err);
@@ -319,6 +325,12 @@ void nn_int_values(const nn_blob *blob, int n, const void *from, float *to);
 void nn_int_fast(const nn_int_step *step);
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* mix.c: layers that read several blobs; gather.c: those that move bytes. */
+void nn_mix_run(const nn_int_step *step);
+nn_status nn_mix_ready(nn_model *model, nn_layer *layer, nn_error *err);
+void nn_gather_run(const nn_int_step *step);
+nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
 /* packed.c: convolutions and inner products through the kernels. */
 void nn_packed_run(const nn_int_step *step);

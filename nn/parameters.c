@@ -108,12 +108,16 @@ static nn_status parameters_eltwise(nn_model *model, const nn_fields *fields,
                                     nn_layer *layer) {
   static const char *const words[] = {"SUM", "PROD", "SUB",
                                       "DIV", "MAX",  NULL};
-  static const char *const sum[] = {"SUM", NULL};
-  int operation = NN_SUM;
-  nn_status status =
-      nn_field_word(fields, "operation",
-                    model->kind == NN_INTEGER ? sum : words, &operation);
+  static const char *const whole[] = {"SUM", "PROD", "MAX", NULL};
+  int operation = NN_SUM, integer = model->kind == NN_INTEGER;
+  nn_status status = nn_field_word(fields, "operation",
+                                   integer ? whole : words, &operation);
   if (status) return status;
+  if (integer && operation == 2) operation = NN_MAX;
+  if (integer && operation == NN_PROD && layer->bottoms != 2) {
+    return nn_field_fail(fields, "PROD wants 2 bottoms, not %d",
+                         layer->bottoms);
+  }
   layer->operation = (nn_operation)operation;
   if ((operation == NN_SUB || operation == NN_DIV) && layer->bottoms != 2) {
     return nn_field_fail(fields, "%s wants 2 bottoms, not %d",
@@ -245,8 +249,7 @@ nn_status nn_layer_parameters(nn_model *model, const nn_fields *fields,
     case NN_HARD_SIGMOID: return parameters_hard_sigmoid(fields, layer);
     case NN_ELTWISE: return parameters_eltwise(model, fields, layer);
     case NN_CONCAT:
-      return nn_field_ints(fields, "axis", 0, 1,
-                           model->kind == NN_INTEGER ? 1 : 3, &layer->axis);
+      return nn_field_ints(fields, "axis", 0, 1, 3, &layer->axis);
     case NN_SLICE:
       status = parameters_slice(fields, layer);
       if (status) return status;
@@ -264,7 +267,8 @@ nn_status nn_layer_parameters(nn_model *model, const nn_fields *fields,
     case NN_MIRROR_MEAN:
     case NN_HARD_SWISH:
     case NN_SCALE:
-    case NN_CONSTANT: break;
+    case NN_CONSTANT:
+    case NN_LOOKUP: break;
   }
   return NN_OK;
 }

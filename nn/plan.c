@@ -152,10 +152,14 @@ static int plan_in_place(const nn_model *model, int i) {
   const nn_blob *in = &model->blobs[layer->bottom[0]];
   switch (layer->type) {
     case NN_SIGMOID:
+    case NN_LOOKUP:
       if (in->quant.sums) return -1;   /* four bytes become one */
       break;
     case NN_FLATTEN:   /* from NHWC to CHW, unless that is the same */
       if (model->kind == NN_INTEGER && in->h * in->w > 1) return -1;
+      break;
+    case NN_RESHAPE:
+      if (model->kind == NN_INTEGER) return -1;
       break;
     case NN_RELU:
     case NN_SOFTMAX:
@@ -165,7 +169,6 @@ static int plan_in_place(const nn_model *model, int i) {
     case NN_HARD_SIGMOID:
     case NN_HARD_SWISH:
     case NN_SCALE:
-    case NN_RESHAPE:
       break;
     default:
       return -1;

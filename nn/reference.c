@@ -275,7 +275,8 @@ static double reference_value(const nn_step *s, int i, int c, int y, int x) {
     case NN_HARD_SIGMOID:
     case NN_HARD_SWISH: return reference_activation(l, s->in[0][at]);
     case NN_SOFTMAX:
-    case NN_MIRROR_MEAN:   /* in integer networks alone */
+    case NN_MIRROR_MEAN:
+    case NN_LOOKUP:   /* both in integer networks alone */
     case NN_RESHAPE:
     case NN_FLATTEN: break;
   }

@@ -91,7 +91,7 @@ static nn_status shape_join(const nn_model *model, const nn_layer *layer,
                             nn_blob *top, const nn_fields *fields) {
   const nn_blob *first = &model->blobs[layer->bottom[0]];
   int64_t side[3] = {first->c, first->h, first->w};
-  int broadcast = layer->type == NN_ELTWISE && model->kind == NN_FLOAT32;
+  int broadcast = layer->type == NN_ELTWISE;
   for (int i = 1; i < layer->bottoms; i++) {
     const nn_blob *in = &model->blobs[layer->bottom[i]];
     if (shape_joins(layer, in, broadcast, side)) continue;
@@ -227,7 +227,8 @@ nn_status nn_layer_shape(nn_model *model, nn_layer *layer, int num_output,
     case NN_CLIP:
     case NN_HARD_SIGMOID:
     case NN_HARD_SWISH:
-    case NN_SCALE: break;
+    case NN_SCALE:
+    case NN_LOOKUP: break;
   }
   return shape_set(top, in->c, in->h, in->w, fields);
 }

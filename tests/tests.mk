@@ -25,6 +25,11 @@ $(T)/%: tests/unit/%.c $(NN_OBJ)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
 
+# The quantiser is of the tools, and needs no protobuf.
+QUANTISE := $(wildcard weights/quantise*.c)
+$(T)/test_quantise: $(QUANTISE:%.c=$(B)/obj/%.o)
+$(A)/test_quantise: $(QUANTISE:%.c=$(A)/obj/%.o)
+
 # The same pictures with stb_image's plain C in place of its SSE2 or NEON.
 $(T)/picture_scalar.o: nn/picture.c
 	@mkdir -p $(@D)
@@ -148,9 +153,11 @@ fuzz: $(FUZZERS:%=build/fuzz/%) $(IMPORT_TESTS:%=build/fuzz/%)
 	  build/fuzz/model weights
 	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/picture tests/golden/pictures
-	@mkdir -p $(IMPORT_TESTS:fuzz_%=build/fuzz/%)
-	for f in $(IMPORT_TESTS:fuzz_%=%); do build/fuzz/fuzz_$$f \
-	  -max_len=16384 -max_total_time=$(FUZZ_SECONDS) build/fuzz/$$f; done
+	@for f in $(IMPORT_TESTS); do \
+	  mkdir -p build/fuzz/$${f#fuzz_}; \
+	  build/fuzz/$$f -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+	    build/fuzz/$${f#fuzz_} || exit 1; \
+	done
 
 # Every operator and network of ONNX against onnxruntime: an hour.
 .PHONY: import-peers

@@ -3,6 +3,7 @@
 **
 **   binhash-import caffe DEPLOY.prototxt WEIGHTS.caffemodel -o MODEL [options]
 **   binhash-import onnx NET.onnx -o MODEL [options]
+**   binhash-import model FLOAT.safetensors --int8 IMAGES.db -o MODEL
 **   binhash-import --list
 **
 ** What binhash_load() reads, and so img_hash(image, 'mine'), comes out of here.
@@ -32,7 +33,9 @@ typedef struct tool_format {
 static const tool_format tool_formats[] = {
     {"caffe", "DEPLOY.prototxt WEIGHTS.caffemodel", 2, import_caffe,
      import_caffe_supported},
-    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported}};
+    {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported},
+    /* there is nothing to read: it is a model already */
+    {"model", "FLOAT.safetensors --int8 IMAGES.db", 1, NULL, NULL}};
 
 enum { TOOL_FORMATS = sizeof(tool_formats) / sizeof(*tool_formats) };
 
@@ -65,7 +68,10 @@ static int tool_usage(const char *problem, const char *what) {
           "  --hash-method rotation | itq     and --seed N\n"
           "  --images DB.db         images to learn the hash from\n"
           "  --table NAME --column NAME       where they are (images, image)\n"
-          "  --limit N              of them that are used (2000)\n");
+          "  --limit N              of them that are used (2000)\n"
+          "  --int8 DB.db           the exact integer form, calibrated on its\n"
+          "                         images (at most 1024)\n"
+          "  --verbose              what --int8 costs each layer\n");
   return problem ? 2 : 0;
 }
 
@@ -126,7 +132,7 @@ static const char **tool_string(import_options *o, const char *option) {
                  {"--latent", &o->latent},     {"--features", &o->features},
                  {"--hash", &o->hash},         {"--classifier", &o->classifier},
                  {"--images", &o->images},     {"--table", &o->table},
-                 {"--column", &o->column}};
+                 {"--column", &o->column},     {"--int8", &o->int8}};
   for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++) {
     if (strcmp(strings[i].option, option) == 0) return strings[i].to;
   }
@@ -201,6 +207,17 @@ static int tool_word(tool_call *call, const char *word) {
   return call->format ? 0 : tool_usage("unknown format ", word);
 }
 
+/* A model file has its preprocessing and its heads. */
+static int tool_consistent_model(const import_options *o) {
+  if (o->name || o->latent || o->features || o->classifier || o->mean_file ||
+      o->has_mean || o->has_std || o->has_order || o->has_resize ||
+      o->has_crop || o->hash || o->bits || o->itq || o->images) {
+    return tool_usage("a model is as it is, and takes only ",
+                      "--int8, --table, --column, --limit and --verbose");
+  }
+  return o->int8 ? 0 : tool_usage("a model wants ", "--int8 DB.db");
+}
+
 /* What goes together, once all is read. */
 static int tool_consistent(const tool_call *call) {
   const import_options *o = &call->o;
@@ -210,6 +227,10 @@ static int tool_consistent(const tool_call *call) {
     return tool_usage("files are missing: ", call->format->files);
   }
   if (!o->output) return tool_usage("-o MODEL is missing", "");
+  if (o->verbose && !o->int8) {
+    return tool_usage("--verbose wants ", "--int8 DB.db");
+  }
+  if (!call->format->read) return tool_consistent_model(o);
   if (!o->hash != !o->bits) {
     return tool_usage("--hash LAYER and --bits N go together", "");
   }
@@ -231,6 +252,8 @@ static int tool_arguments(int argc, char **argv, tool_call *call) {
     const char *option = argv[i];
     if (strcmp(option, "--list") == 0) {
       call->list = 1;
+    } else if (strcmp(option, "--verbose") == 0) {
+      call->o.verbose = 1;
     } else if (strcmp(option, "--help") == 0) {
       tool_usage(NULL, NULL);
       exit(0);
@@ -252,6 +275,7 @@ static int tool_arguments(int argc, char **argv, tool_call *call) {
 
 static void tool_list(void) {
   for (int i = 0; i < TOOL_FORMATS; i++) {
+    if (!tool_formats[i].supported) continue;
     const char *const *name = tool_formats[i].supported();
     int column = printf("%s:", tool_formats[i].name);
     for (; *name; name++) {
@@ -278,16 +302,22 @@ static const char *tool_name(import *im) {
 
 static nn_status tool_import(import *im, const tool_call *call) {
   const import_options *o = &im->options;
+  if (!call->format->read) return import_int8_file(im, call->paths[0]);
   nn_status status = call->format->read(im, call->paths);
   im->file = call->paths[0];
   if (!status) status = import_preprocessing(im);
   if (!status && o->hash) status = import_hash(im);
   if (!status) status = import_head(im);
   im->file = call->paths[0];
-  return status ? status : import_write(im, o->output);
+  if (status) return status;
+  return o->int8 ? import_int8_graph(im) : import_write(im, o->output);
 }
 
 static void tool_report(const import *im) {
+  if (!im->layers) {
+    printf("%s\n", im->options.output);
+    return;
+  }
   const import_layer *input = im->layers;
   printf("%s: %d layers, %d tensors, input %d x %d x %d\n", im->options.output,
          im->layer_count - 1, im->tensor_count, input->shape[0],

@@ -96,6 +96,7 @@ typedef struct import_options {
   uint64_t seed;            /* --seed */
   const char *images;       /* --images DB */
   const char *int8;         /* --int8 DB */
+  int verbose;              /* --verbose: its report names every layer */
   const char *table, *column;   /* of images in a database */
   int limit;                /* --limit: images that are read */
 } import_options;
@@ -247,5 +248,9 @@ nn_status import_write(import *im, const char *path);
 /* The graph as it is, as a model that can run; to be closed with
 ** nn_model_close before import_close. */
 nn_status import_trial(import *im, nn_model **model);
+/* import_int8.c: the graph, or the model file at `path`, in integer form, to
+** options.output. */
+nn_status import_int8_graph(import *im);
+nn_status import_int8_file(import *im, const char *path);
 
 #endif
