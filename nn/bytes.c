@@ -7,8 +7,8 @@
 ** goes through the arithmetic with the rest, which costs nothing, and means
 ** nothing.  They are plain C that a compiler's baseline vectors fit.  naive.c
 ** has the same layers as their definition reads, and a test holds the two
-** equal.  Convolutions and inner products are packed.c, layers that read several
-** blobs mix.c, those that only move bytes gather.c.
+** equal.  Convolutions and inner products are packed.c, layers that read
+** several blobs mix.c, those that only move bytes gather.c.
 */
 #include <string.h>
 
@@ -39,7 +39,9 @@ typedef struct bytes_window {
 /* As nn_pool_window, for taps that are apart. */
 static int bytes_axis(const nn_layer *l, int axis, int side, int at, int *low,
                       int *high) {
-  if (l->dilation[axis] == 1) return nn_pool_window(l, axis, side, at, low, high);
+  if (l->dilation[axis] == 1) {
+    return nn_pool_window(l, axis, side, at, low, high);
+  }
   int64_t from = (int64_t)at * l->stride[axis] - l->pad[axis], tap = from;
   int64_t end = (int64_t)side + l->pad[axis + 2];
   int padded = 0, inside = 0;

@@ -2,11 +2,11 @@
 ** Layers of integer networks that move bytes and compute nothing: Slice,
 ** Padding, ShuffleChannel, Permute, Reshape and Constant.
 **
-** Each byte of the output has one place in the input where it comes from, or is
-** a constant.  Which is worked out once, when the model is opened, from what the
-** layer means in the order C, H, W; the table of offsets then takes care of the
-** NHWC in which bytes lie, with channels filled up to a multiple of 4, and
-** running any of these layers is one loop.
+** Each byte of the output has one place in the input where it comes from, or
+** is a constant.  Which is worked out once, when the model is opened, from
+** what the layer means in the order C, H, W; the table of offsets then takes
+** care of the NHWC in which bytes lie, with channels filled up to a multiple
+** of 4, and running any of these layers is one loop.
 */
 #include "nn_int.h"
 

@@ -3,15 +3,15 @@
 ** Concat.
 **
 ** Residual networks add, DenseNet and Inception put side by side, squeeze and
-** excitation multiplies each channel by a number of its own.  Every bottom has a
-** scale and a zero point of its own, so whatever is done, one rounding brings
-** the result to the scale of the output.  A sum and a maximum are taken of
-** factor * (q - zero point), in 32 bits that were checked when the model was
-** opened; a product of two is requantised as a filter's sum is, by the kernels
-** of integer.c.
+** excitation multiplies each channel by a number of its own.  Every bottom has
+** a scale and a zero point of its own, so whatever is done, one rounding
+** brings the result to the scale of the output.  A sum and a maximum are taken
+** of factor * (q - zero point), in 32 bits that were checked when the model
+** was opened; a product of two is requantised as a filter's sum is, by the
+** kernels of integer.c.
 **
-** A side of 1 goes with any (broadcasting).  What a bottom has at a position is
-** then its only row's or column's, and its only channel stands for all.
+** A side of 1 goes with any (broadcasting).  What a bottom has at a position
+** is then its only row's or column's, and its only channel stands for all.
 **
 ** Bytes lie as NHWC, so the inner loops run over the channels of a position,
 ** in pieces that fit a buffer of their own, because the result may lie where a

@@ -137,6 +137,7 @@ suite_eval() { sh tests/eval/short.sh; }
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
+  sh tests/peers/int8.sh
   sh tests/peers/caffe_import.sh
 }
 

@@ -3,10 +3,10 @@
 ** the user's own (quantise.h).
 **
 ** The network is written as it would be without the option, as a file that
-** nobody sees, so that what is quantised is what nn_model_open makes of it.  Of
-** the pictures every second one is calibrated on; the others only serve the
-** report, which so tells what happens to pictures that the network has not been
-** fitted to.
+** nobody sees, so that what is quantised is what nn_model_open makes of it.
+** Of the pictures every second one is calibrated on; the others only serve the
+** report, which so tells what happens to pictures that the network has not
+** been fitted to.
 */
 #include <errno.h>
 #include <stdio.h>

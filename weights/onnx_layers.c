@@ -1,14 +1,12 @@
 /*
 ** Nodes that become the layer that they are: convolutions, inner products,
-** pooling, normalisation, activations.
+** pooling, normalisation.
 **
 ** The words of ONNX are checked and turned into those of weights/README.md.
 ** Where the two differ, it is here: auto_pad is worked out, since a model has
 ** numbers alone; alpha and beta of a Gemm go into its weights; the softmax of
 ** old opsets runs over everything behind an axis, which is a view.
 */
-#include <float.h>
-#include <math.h>
 #include <string.h>
 
 #include "onnx.h"
@@ -525,79 +523,4 @@ nn_status onnx_softmax(onnx *o) {
   if (!layer) return NN_MODEL;
   if (side != 1) status = import_int(o->im, layer, "axis", side);
   return status ? status : onnx_give_like(o, 0, layer, in);
-}
-
-/* Element by element ------------------------------------------------------- */
-
-nn_status onnx_activation(onnx *o) {
-  static const struct {
-    const char *operator, *type;
-  } types[] = {{"Relu", "ReLU"},           {"LeakyRelu", "ReLU"},
-               {"Sigmoid", "Sigmoid"},     {"HardSigmoid", "HardSigmoid"},
-               {"HardSwish", "HardSwish"}, {NULL, NULL}};
-  const char *name = o->node->op_type, *type = NULL;
-  onnx_value *in;
-  nn_status status = onnx_blob(o, 0, &in);
-  if (status) return status;
-  for (int i = 0; types[i].operator; i++) {
-    if (strcmp(types[i].operator, name) == 0) type = types[i].type;
-  }
-  import_layer *layer =
-      onnx_layer(o, NULL, type, in->layer, in->layer->shape);
-  if (!layer) return NN_MODEL;
-  if (strcmp(name, "LeakyRelu") == 0) {
-    status = import_float(o->im, layer, "negative_slope",
-                          onnx_float(o, "alpha", 0.01f));
-  } else if (strcmp(name, "HardSigmoid") == 0) {
-    status = import_float(o->im, layer, "alpha", onnx_float(o, "alpha", 0.2f));
-    if (!status) {
-      status = import_float(o->im, layer, "beta", onnx_float(o, "beta", 0.5f));
-    }
-  }
-  return status ? status : onnx_give_like(o, 0, layer, in);
-}
-
-nn_status onnx_clip(onnx *o) {
-  float low = -FLT_MAX, high = FLT_MAX;
-  onnx_value *in;
-  nn_status status = onnx_blob(o, 0, &in);
-  if (!status) status = onnx_number(o, "min", 1, &low);
-  if (!status) status = onnx_number(o, "max", 2, &high);
-  if (status) return status;
-  if (!(low <= high)) {
-    return onnx_fail(o, "min %g and max %g", (double)low, (double)high);
-  }
-  import_layer *layer =
-      onnx_layer(o, NULL, "Clip", in->layer, in->layer->shape);
-  if (!layer) return NN_MODEL;
-  if (low > -FLT_MAX) status = import_float(o->im, layer, "min", low);
-  if (!status && high < FLT_MAX) {
-    status = import_float(o->im, layer, "max", high);
-  }
-  return status ? status : onnx_give_like(o, 0, layer, in);
-}
-
-/* Dropout does nothing but in training, Cast nothing to floats. */
-nn_status onnx_same(onnx *o) {
-  const char *name = o->node->op_type;
-  onnx_value *in;
-  nn_status status = onnx_blob(o, 0, &in);
-  if (status) return status;
-  if (strcmp(name, "Cast") == 0) {
-    int64_t to = onnx_int(o, "to", 0);
-    if (to != 1 && to != 10 && to != 11) {
-      return onnx_fail(o, "to integers; what depends on the image stays in "
-                       "floats");
-    }
-  } else if (strcmp(name, "Dropout") == 0) {
-    float training = 0;
-    if (o->inputs > 2) status = onnx_number(o, "", 2, &training);
-    if (status) return status;
-    if (training != 0 ||
-        (o->outputs > 1 && o->out[1] && o->out[1]->readers)) {
-      return onnx_fail(o, "the form that trains is not supported; export the "
-                       "network for inference");
-    }
-  }
-  return onnx_alias(o, in, in->rank, in->dims);
 }

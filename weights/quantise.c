@@ -4,12 +4,12 @@
 ** A float32 model file goes in and an integer one comes out, whose code for a
 ** picture is the same on every machine.  Between: the plain graph, one pass of
 ** the float32 network over the pictures, and then one layer of the integer
-** network after the other, each run on a batch of them before the next is made.
-** The batch is as many pictures as memory allows; the pass sees all.
+** network after the other, each run on a batch of them before the next is
+** made. The batch is as many pictures as memory allows; the pass sees all.
 **
 ** The report runs both networks, opened from their files, on the pictures that
-** were calibrated on and on others, and counts the bits of each head's code that
-** differ; that is the figure to judge by.
+** were calibrated on and on others, and counts the bits of each head's code
+** that differ; that is the figure to judge by.
 */
 #include <math.h>
 #include <stdlib.h>

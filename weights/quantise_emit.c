@@ -1,11 +1,12 @@
 /*
-** One layer of the integer network after the other: its description is written,
-** read back as nn_model_open will read it, and run on the calibration batch.
+** One layer of the integer network after the other: its description is
+** written, read back as nn_model_open will read it, and run on the calibration
+** batch.
 **
 ** The reader makes every check of the format (quantised.c), so what the file
 ** will hold is refused here, with the layer's name, if it is wrong; and what a
-** later layer sees is what the engine computes, not an estimate of it.  Bytes of
-** a layer are kept until its last reader has run.
+** later layer sees is what the engine computes, not an estimate of it.  Bytes
+** of a layer are kept until its last reader has run.
 */
 #include <stdlib.h>
 #include <string.h>

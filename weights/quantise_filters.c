@@ -4,13 +4,14 @@
 ** Weights are -127 to 127 times a unit for each output channel (what a Softmax
 ** reads has one unit for all), the unit of the least squared error.  A sum's
 ** unit is the weight's times the input's, rounded to 16 bits, and the weight's
-** is made to fit.  It is at least 2^-24 of the layer's largest and |bias| / 2^29,
-** and doubled until no sum can leave 32 bits.
+** is made to fit.  It is at least 2^-24 of the layer's largest and |bias| /
+** 2^29, and doubled until no sum can leave 32 bits.
 **
-** What quantised weights and inputs get wrong is not 0 on average.  The mean of
-** it is taken out of the bias, layer by layer, each behind the quantised layers
-** before it.  It needs no forward pass: the mean of a channel over pictures and
-** positions is linear in the mean of what each tap of the filter sees.
+** What quantised weights and inputs get wrong is not 0 on average.  The mean
+** of it is taken out of the bias, layer by layer, each behind the quantised
+** layers before it.  It needs no forward pass: the mean of a channel over
+** pictures and positions is linear in the mean of what each tap of the filter
+** sees.
 */
 #include <math.h>
 #include <stdlib.h>

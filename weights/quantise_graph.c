@@ -6,16 +6,16 @@
 **   a BatchNorm or Scale is folded into the convolution or inner product before
 **   it, unless something else reads that layer or a head names it; then, and
 **   behind other layers, it is a convolution of each channel for itself
-**   so is an AVE pooling over a whole plane, whose mean is finer than its pixels
+**   so is an AVE pooling over a whole plane, whose mean is finer than pixels
 **   the mean of the preprocessing becomes the zero point of the input; what
 **   rounding left of it, and the scale, go into the layers that read the input
 **   a layer whose sums are wanted and whose bytes are read too comes twice, as
-**   NAME and NAME.bytes
+**   NAME and NAME.bytes; a Softmax that is read as bytes has a table behind it
 **
 ** Every node computes what some layer of the float32 network computes (that is
-** its `source`), but for the order of sums, so what its numbers look like can be
-** measured by running that network.  No layer loses its name but one that a norm
-** is folded into.
+** its `source`), but for the order of sums, so what its numbers look like can
+** be measured by running that network.  No layer loses its name but one that a
+** norm is folded into.
 */
 #include <math.h>
 #include <string.h>
@@ -356,6 +356,10 @@ static nn_status graph_input(quantise *q) {
 
 /* Sums -------------------------------------------------------------------- */
 
+static int graph_reads_sums(const quantise_node *node) {
+  return node->type == NN_SOFTMAX || quantise_is_table(node->type);
+}
+
 /* A Softmax reads sums: behind another layer a filter makes them. */
 static nn_status graph_softmax(quantise *q) {
   for (int i = 1; i < q->count; i++) {
@@ -377,6 +381,28 @@ static nn_status graph_softmax(quantise *q) {
   return NN_OK;
 }
 
+/* A Softmax writes sums; whoever reads bytes reads them through a table. */
+static nn_status graph_scores(quantise *q) {
+  for (int i = 1; i < q->count; i++) {
+    quantise_node *node = q->nodes[i], *reader[NN_LAYER_MAX];
+    int n = quantise_readers(q, node, reader, NN_LAYER_MAX), plain = 0;
+    if (node->type != NN_SOFTMAX) continue;
+    for (int j = 0; j < n; j++) plain += !graph_reads_sums(reader[j]);
+    if (!plain) continue;
+    quantise_node *bytes = graph_insert(q, i + 1, node);
+    if (!bytes) return q->err->status;
+    bytes->name = graph_fresh(q, node->name, ".bytes");
+    bytes->type = NN_LOOKUP;
+    bytes->bottom[0] = node;
+    bytes->bottoms = 1;
+    if (!bytes->name) return q->err->status;
+    for (int j = 0; j < n; j++) {
+      if (!graph_reads_sums(reader[j])) graph_rewire(reader[j], node, bytes);
+    }
+  }
+  return NN_OK;
+}
+
 /* Which filters write sums; one that is read as bytes as well comes twice. */
 static nn_status graph_sums(quantise *q) {
   for (int i = 1; i < q->count; i++) {
@@ -385,8 +411,7 @@ static nn_status graph_sums(quantise *q) {
     int wanted = graph_is_latent(q, node) && node->name == node->source->name;
     if (!node->filter) continue;
     for (int j = 0; j < n; j++) {
-      plain += reader[j]->type != NN_SOFTMAX &&
-               !quantise_is_table(reader[j]->type);
+      plain += !graph_reads_sums(reader[j]);
       wanted |= reader[j]->type == NN_SOFTMAX;
     }
     node->sums = !plain || wanted;
@@ -397,8 +422,7 @@ static nn_status graph_sums(quantise *q) {
     if (!twin->name) return q->err->status;
     twin->sums = 0;
     for (int j = 0; j < n; j++) {
-      if (reader[j]->type != NN_SOFTMAX && !quantise_is_table(reader[j]->type))
-        graph_rewire(reader[j], node, twin);
+      if (!graph_reads_sums(reader[j])) graph_rewire(reader[j], node, twin);
     }
     i++;
   }
@@ -455,6 +479,7 @@ nn_status quantise_plain(quantise *q) {
       (status = quantise_activations(q)) != NN_OK ||
       (status = graph_input(q)) != NN_OK ||
       (status = graph_softmax(q)) != NN_OK ||
+      (status = graph_scores(q)) != NN_OK ||
       (status = graph_sums(q)) != NN_OK) {
     return status;
   }

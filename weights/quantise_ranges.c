@@ -1,14 +1,14 @@
 /*
-** What the numbers of the float32 network look like: one pass over the pictures
-** that the quantiser calibrates on.
+** What the numbers of the float32 network look like: one pass over the
+** pictures that the quantiser calibrates on.
 **
-** For each layer that will have a scale, and for what a table reads, the values
-** are counted in bins around 0.  Nobody knows the range beforehand, so the bins
-** grow: when a value lies outside, neighbours are merged and the reach doubles.
-** A bin keeps the sum of its values beside their number, so that its centre is
-** where they are.  For each filter the mean of every channel is taken too, from
-** those pictures that the integer layers will be run on (quantise_filters.c
-** compares them).
+** For each layer that will have a scale, and for what a table reads, the
+** values are counted in bins around 0.  Nobody knows the range beforehand, so
+** the bins grow: when a value lies outside, neighbours are merged and the
+** reach doubles. A bin keeps the sum of its values beside their number, so
+** that its centre is where they are.  For each filter the mean of every
+** channel is taken too, from those pictures that the integer layers will be
+** run on (quantise_filters.c compares them).
 **
 ** Memory is for a few pictures at a time, however many there are.
 */

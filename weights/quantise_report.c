@@ -2,12 +2,12 @@
 ** What quantisation cost: the float32 network and the integer one, both opened
 ** from their files, on the same pictures.
 **
-** The bits of each head's code that differ, on the pictures that were calibrated
-** on and on others, are the figure to judge by.  The largest sum that a
-** filter can reach stands beside 2^24, up to which float32 adds whole numbers
-** exactly (OpenBLAS as a second opinion cuts longer sums into pieces), and 2^31,
-** which no sum passes.  Layer by layer, what is lost is told in dB of the layer's
-** own variance.
+** The bits of each head's code that differ, on the pictures that were
+** calibrated on and on others, are the figure to judge by.  The largest sum
+** that a filter can reach stands beside 2^24, up to which float32 adds whole
+** numbers exactly (OpenBLAS as a second opinion cuts longer sums into pieces),
+** and 2^31, which no sum passes.  Layer by layer, what is lost is told in dB
+** of the layer's own variance.
 */
 #include <math.h>
 #include <stdlib.h>

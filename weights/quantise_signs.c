@@ -1,13 +1,13 @@
 /*
-** Activations and signs: what the plain graph knows of a layer's values without
-** looking at any.
+** Activations and signs: what the plain graph knows of a layer's values
+** without looking at any.
 **
 ** A ReLU costs nothing where the layer before it has a zero point of 0, and a
 ** Clip from 0 (ReLU6) nothing where that layer's bytes end at the clip's upper
 ** end too; such a Clip is a ReLU from here on.  Every other function of one
 ** number is a table: Sigmoid and, under the name Lookup, a ReLU with a slope,
-** Clip, HardSigmoid, HardSwish, and x * Sigmoid(x) or x * HardSigmoid(x), which
-** exporters write as two layers.
+** Clip, HardSigmoid, HardSwish, and x * Sigmoid(x) or x * HardSigmoid(x),
+** which exporters write as two layers.
 **
 ** Where nothing is negative, or nobody would miss it, bytes begin at 0 and are
 ** twice as fine.
@@ -129,6 +129,7 @@ static int signs_table(const quantise_node *node) {
   const nn_layer *l = node->source;
   if (node->gate) return 0;
   return l->type == NN_SIGMOID || l->type == NN_HARD_SIGMOID ||
+         l->type == NN_SOFTMAX ||
          (l->type == NN_CLIP && l->low >= 0);
 }
 

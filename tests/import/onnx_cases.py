@@ -296,6 +296,7 @@ def gather(rng, g):
 
 def pad(rng, g):
     mode = pick(rng, None, 'constant', 'reflect', 'edge')
+    x = g.add('LeakyRelu', ['x'])   # no border at all may be drawn
     pads = [0] * 8
     for i in (2, 3, 6, 7):
         pads[i] = between(rng, 0, min(2, g.shape[i % 4 - 1] - 1))
@@ -307,8 +308,8 @@ def pad(rng, g):
     if mode in ('reflect', 'edge'):
         value = 0.0
     if g.opset < 11:
-        return g.add('Pad', ['x'], pads=pads, mode=mode, value=value)
-    inputs = ['x', g.ints(pads)]
+        return g.add('Pad', [x], pads=pads, mode=mode, value=value)
+    inputs = [x, g.ints(pads)]
     if value or rng.random() < .5:
         inputs.append(g.tensor(value))
     if g.opset >= 18 and rng.random() < .5:

@@ -31,6 +31,7 @@ static void add_tensors(builder *b) {
   static const int32_t steep[4] = {1 << 30, (1 << 30) + 1, 0, 0};
   static const int32_t most[4] = {INT32_MAX, 0, 0, 0};
   int shape[4] = {4, 3, 3, 3}, fc[2] = {4, 108};
+  const int cube[3] = {2, 1, 1};
   int8_t w[432];
   uint8_t lookup[256] = {0};
   memset(w, 1, sizeof(w));
@@ -57,6 +58,10 @@ static void add_tensors(builder *b) {
   builder_u8(b, "t", 256, lookup);
   lookup[200] = 128;
   builder_u8(b, "t128", 256, lookup);
+  builder_entry(b, "k", "U8", 1, 3, cube);
+  builder_bytes(&b->data, "\0\011", 2);
+  builder_entry(b, "cube", "I8", 1, 3, cube);
+  builder_bytes(&b->data, "\0\0", 2);
   builder_u8(b, "t255", 255, lookup);
 }
 
@@ -72,6 +77,9 @@ static void add_tensors(builder *b) {
 #define ELT "\"type\":\"Eltwise\",\"bottom\":[\"data\",\"data\"],"
 #define CAT "\"type\":\"Concat\",\"bottom\":[\"data\"],"
 #define SIG "\"type\":\"Sigmoid\",\"bottom\":[\"data\"],"
+#define PROD "\"operation\":\"PROD\","
+#define LOOK "\"type\":\"Lookup\",\"bottom\":[\"data\"],"
+#define MOVE "\"bottom\":[\"data\"],\"type\":"
 #define LRN "\"type\":\"LRN\",\"bottom\":[\"data\"],"
 #define SOFT "\"type\":\"Softmax\",\"bottom\":[\"sums\"],"
 #define SCALE "scale wants a number from 2^-60 to 2^60 of at most 16"
@@ -152,8 +160,12 @@ static const struct {
     {ELT BYTES, "layer x: no multiplier"},
     {ELT "\"multiplier\":[1,2]," BYTES, "layer x: no shift"},
     {ELT "\"multiplier\":[1],\"shift\":3," BYTES,
-     "multiplier wants 2 whole numbers from 0 to 1073741824"},
-    {ELT "\"multiplier\":[1,-1],\"shift\":3," BYTES, "multiplier wants 2"},
+     "multiplier wants 2 whole numbers from -1073741824 to 1073741824"},
+    {ELT "\"multiplier\":[1,-1],\"shift\":3," BYTES, NULL},
+    {ELT "\"multiplier\":[1,-1073741825],\"shift\":3," BYTES,
+     "multiplier wants 2"},
+    {ELT "\"multiplier\":[4210752,-4210753],\"shift\":1," BYTES,
+     "layer x: multiplier: a sum can reach 2147483776, which is more"},
     {ELT "\"multiplier\":[1,1.5],\"shift\":3," BYTES, "multiplier wants 2"},
     {ELT "\"multiplier\":[1,2],\"shift\":0," BYTES, "shift wants"},
     {ELT "\"multiplier\":[1,2],\"shift\":31," BYTES, "shift wants"},
@@ -165,8 +177,38 @@ static const struct {
      "layer x: multiplier: a sum can reach 2147483776, which is more"},
     {ELT "\"multiplier\":[4210752,2105377],\"shift\":30," BYTES,
      "layer x: multiplier: a sum can reach"},
-    {ELT "\"multiplier\":[1,2],\"shift\":3,\"operation\":\"MAX\"," BYTES,
+    {ELT "\"multiplier\":[1,2],\"shift\":3,\"operation\":\"MAX\"," BYTES, NULL},
+    {ELT "\"multiplier\":[1,-2],\"shift\":3,\"operation\":\"MAX\"," BYTES,
+     "multiplier wants 2 whole numbers from 0 to 1073741824"},
+    {ELT "\"multiplier\":[1,2],\"shift\":3,\"operation\":\"DIV\"," BYTES,
      "operation is SUM"},
+    {ELT PROD "\"multiplier\":2147483647,\"shift\":62," BYTES, NULL},
+    {ELT PROD "\"multiplier\":[1],\"shift\":3," BYTES, "multiplier wants a"},
+    {ELT PROD "\"multiplier\":-1,\"shift\":3," BYTES, "multiplier wants a"},
+    {ELT PROD "\"multiplier\":1,\"shift\":63," BYTES, "shift wants a"},
+    {ELT PROD "\"multiplier\":1,\"shift\":3", "layer x: no scale"},
+    {"\"type\":\"Eltwise\",\"bottom\":[\"data\",\"data\",\"data\"]," PROD
+     "\"multiplier\":1,\"shift\":3," BYTES, "PROD wants 2 bottoms, not 3"},
+    {LOOK "\"table\":\"t\"," BYTES, NULL},
+    {LOOK "\"table\":\"t128\"," BYTES, "entry 200 is 128, and max 127"},
+    {"\"type\":\"Constant\",\"weight\":\"k\"," BYTES, NULL},
+    {"\"type\":\"Constant\",\"weight\":\"k\",\"max\":8," BYTES,
+     "layer x: weight: value 1 is 9, and max 8"},
+    {"\"type\":\"Constant\",\"weight\":\"cube\"," BYTES,
+     "layer x: weight wants a tensor of U8"},
+    {"\"type\":\"Constant\",\"weight\":\"k\"", "layer x: no scale"},
+    {MOVE "\"Slice\",\"begin\":0,\"end\":1",
+     "layer x: the channels of data have different zero points"},
+    {MOVE "\"Permute\",\"order\":[1,3,2]", "different zero points"},
+    {MOVE "\"Reshape\",\"dims\":[3,36,1]", "different zero points"},
+    {MOVE "\"ShuffleChannel\",\"group\":3", "different zero points"},
+    {MOVE "\"Padding\",\"pad\":[1,1,1,1],\"value\":255", NULL},
+    {MOVE "\"Padding\",\"pad\":[1,1,1,1],\"value\":256",
+     "value wants a whole number from 0 to 255"},
+    {MOVE "\"Padding\",\"pad\":[1,1,1,1],\"value\":0.5", "value wants a whole"},
+    {"\"type\":\"Padding\",\"bottom\":[\"sums\"],\"pad\":[1,1,1,1]",
+     "layer x: its bottom sums has sums, and it reads bytes"},
+    {MOVE "\"Softmax\",\"axis\":1", "unknown member axis"},
     {"\"type\":\"Eltwise\",\"bottom\":[\"sums\",\"sums\"],"
      "\"multiplier\":[1,2],\"shift\":3," BYTES, "it reads bytes"},
     {CAT "\"multiplier\":[8421504],\"shift\":1," BYTES, NULL},

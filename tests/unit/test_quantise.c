@@ -95,6 +95,7 @@ static void add_tail(builder *b, int c) {
   add(b, "code", "Sigmoid", "");
   add_product(b, "scores", 32, 10, 3);
   add(b, "prob", "Softmax", "");
+  add_product(b, "after", 10, 5, 3);
   builder_member(b, "\"preprocess\":{\"order\":\"BGR\",\"mean\":[104.3,117,"
                  "122.8],\"scale\":[0.02,0.017,0.018]}");
   builder_member(b, "\"heads\":[{\"name\":\"drawn\",\"latent\":\"code\","
