@@ -148,8 +148,8 @@ $(B)/binhash-import: $(IMPORT_OBJ) $(NN_OBJ) $(BLAS_UNUSED)
 	  $(LDLIBS)
 else
 import:
-	@echo 'binhash-import is left out: it wants libprotobuf-c-dev and \
-	protobuf-c-compiler'
+	@echo 'left out: binhash-import, without libprotobuf-c-dev and' \
+	  'protobuf-c-compiler'
 endif
 
 # One object whose only global symbol is the entry point, so that the names of
@@ -175,10 +175,11 @@ Cflags: -I$${includedir}
 endef
 export PC
 
-install: loadable static $(B)/binhash-run
+install: loadable static $(B)/binhash-run import
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
 	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(DATADIR)/binhash
-	$(INSTALL) -m 755 $(B)/binhash-run $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(B)/binhash-run \
+	  $(if $(HAVE_PROTOBUF),$(B)/binhash-import) $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(B)/binhash.so $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 $(B)/libbinhash.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 ext/binhash.h $(DESTDIR)$(INCLUDEDIR)/
@@ -187,6 +188,7 @@ install: loadable static $(B)/binhash-run
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/binhash-run \
+	  $(DESTDIR)$(PREFIX)/bin/binhash-import \
 	  $(DESTDIR)$(LIBDIR)/binhash.so $(DESTDIR)$(LIBDIR)/libbinhash.a \
 	  $(DESTDIR)$(INCLUDEDIR)/binhash.h \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/binhash.pc
