@@ -12,9 +12,9 @@
 **             apart, so that what a tap sees of a row is contiguous whatever
 **             the stride.  Where neither is needed the input is read as it lies
 **   columns   are never whole in memory: a strip of positions that fits the
-**             second cache is packed, 256 taps at a time, into panels of as many
-**             positions as a tile has; each row of a panel is one copy, or a few
-**             where the panel goes on in the next output row
+**             second cache is packed, 256 taps at a time, into panels of as
+**             many positions as a tile has; each row of a panel is one copy, or
+**             a few where the panel goes on in the next output row
 **
 ** A panel of columns stays in the first cache while the weights' panels pass by
 ** it.  Strips are the tasks of the team; where there are too few of them, the

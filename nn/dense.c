@@ -8,11 +8,12 @@
 **
 ** For a batch the images are in the cache and rows pass by.  Tasks are blocks
 ** of 64 rows.  Within a block 512 columns are taken at a time: the images'
-** part is copied to where it stays in the second cache (rows a power of two apart
-** would push each other out of the first); four rows meet all images before the
-** next four, which are fetched meanwhile: pieces of rows that are far apart are
-** nothing that the CPU would foresee.  What a row and an image have added up so far waits in a register's
-** worth of memory, so the order of a sum is that of a single image.
+** part is copied to where it stays in the second cache (rows a power of two
+** apart would push each other out of the first); four rows meet all images
+** before the next four, which are fetched meanwhile: pieces of rows that are
+** far apart are nothing that the CPU would foresee.  What a row and an image
+** have added up so far waits in a register's worth of memory, so the order of a
+** sum is that of a single image.
 **
 ** The lanes of a sum are added in a fixed order at the end; then bias, a batch
 ** norm's scale and ReLU.
@@ -27,7 +28,7 @@
 #define DENSE_IMAGES 32     /* at a time */
 #define DENSE_COLUMNS 512   /* at a time, when there are several images */
 
-#define DENSE_APART (DENSE_COLUMNS + 16)   /* from one copied image to the next */
+#define DENSE_APART (DENSE_COLUMNS + 16)   /* between copied images */
 #define DENSE_SUMS (DENSE_ROWS * DENSE_IMAGES * NN_FLOAT_LANES)
 
 _Static_assert(DENSE_SUMS + DENSE_IMAGES * DENSE_APART <= NN_FLOAT_SCRATCH,

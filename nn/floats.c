@@ -14,8 +14,8 @@
 ** A tile's sums stay in registers for its whole depth.  Each step loads one row
 ** of positions and multiplies it with one number of each channel, so of a and b
 ** together far fewer bytes are read than there are products.  A dot keeps one
-** register of sums for each pair of a row and an image: rows are read once, from
-** memory, and serve all images at hand.
+** register of sums for each pair of a row and an image: rows are read once,
+** from memory, and serve all images at hand.
 **
 ** The order in which a sum is taken is fixed by the form alone, not by how many
 ** rows, images or threads there are: a picture has the same code in a batch as

@@ -24,9 +24,9 @@
 ** a[r * lda + i] * b[i * columns + j], in the order of i, for r < rows, which
 ** is 1 to the form's, and all j < columns.
 **
-** dot: sums[(r * images + m) * lanes + l] grows by the products of w[r * ldw + i]
-** and x[m * ldx + i] over those i < k with i % lanes == l, in the order of i,
-** for r < rows <= dot_rows and m < images <= dot_images; with more than one
+** dot: sums[(r * images + m) * lanes + l] grows by the products of w[r * ldw +
+** i] and x[m * ldx + i] over those i < k with i % lanes == l, in the order of
+** i, for r < rows <= dot_rows and m < images <= dot_images; with more than one
 ** image rows <= batch_rows.  So what a sum is does not depend on how many rows
 ** or images are taken at a time.
 */

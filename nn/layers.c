@@ -4,14 +4,15 @@
 ** depthwise.c, what is done
 ** element by element in pointwise.c, what moves elements in arrange.c.
 **
-** Convolutions and inner products go to convolve.c and dense.c on CPUs that these
-** have kernels for.  The portable way is here, by OpenBLAS: a convolution is
-** unrolled into columns (im2col) and multiplied, per image and group, a strip of
-** output rows at a time so that the columns stay within a few megabytes; a 1x1
-** convolution is a multiplication as it stands.  An inner product is sgemv for
-** one image and sgemm for a batch.  Bias and, where plan.c found them, a batch
-** norm and ReLU take one pass over the result.  The rest are plain loops along a
-** row or a plane, written so that a compiler's baseline vectors fit them.
+** Convolutions and inner products go to convolve.c and dense.c on CPUs that
+** these have kernels for.  The portable way is here, by OpenBLAS: a convolution
+** is unrolled into columns (im2col) and multiplied, per image and group, a
+** strip of output rows at a time so that the columns stay within a few
+** megabytes; a 1x1 convolution is a multiplication as it stands.  An inner
+** product is sgemv for one image and sgemm for a batch.  Bias and, where plan.c
+** found them, a batch norm and ReLU take one pass over the result.  The rest
+** are plain loops along a row or a plane, written so that a compiler's baseline
+** vectors fit them.
 **
 ** reference.c has the same layers as their definition reads; a test holds the
 ** two equal.  Nothing here checks a shape: shape.c did.

@@ -210,9 +210,9 @@ nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
                        nn_error *err);
 
 /*
-** The same on up to `threads` threads, the caller's among them, which end before
-** it returns.  They serve our own kernels (NN_FAST); the other engines run on the
-** caller's alone.  The result does not depend on their number.
+** The same on up to `threads` threads, the caller's among them, which end
+** before it returns.  They serve our own kernels (NN_FAST); the other engines
+** run on the caller's alone.  The result does not depend on their number.
 */
 nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
                       nn_engine engine, int threads, const float *input,

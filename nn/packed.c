@@ -11,8 +11,8 @@
 ** are a matter of pointers, an inner product is a convolution whose kernel is
 ** the whole plane, and a batch is more positions.
 **
-** Strips of positions, or parts of the blocks where those are few, are the tasks
-** of a team, if there is one (team.c).
+** Strips of positions, or parts of the blocks where those are few, are the
+** tasks of a team, if there is one (team.c).
 **
 ** The outer loop goes over blocks of channels and the inner one over positions,
 ** so that the weights of a block stay in the cache; pointers are made for a

@@ -6,8 +6,9 @@
 ** Folding.  In a float32 network a batch norm that alone reads a convolution or
 ** inner product is a scale and a bias of its sums, and both, and a ReLU after
 ** them, cost next to nothing in the pass that adds the bias.  They stay layers
-** of their own: the reference engine runs them as such, and whoever asks for the
-** convolution's own blob gets it unfolded (run.c decides by what was asked for).
+** of their own: the reference engine runs them as such, and whoever asks for
+** the convolution's own blob gets it unfolded (run.c decides by what was asked
+** for).
 **
 ** Lifetimes.  Every blob is planned as if every layer ran, in order: it lives
 ** from the layer that writes it to the last that reads it.  Layers that work

@@ -1,9 +1,9 @@
 /*
 ** Pooling of float32 networks.
 **
-** A window's rows are folded first, along whole rows of the plane, which is what
-** vectors are good at; then its columns, where windows that lie within the image
-** need no look at its edges.  Planes are the tasks of the team.
+** A window's rows are folded first, along whole rows of the plane, which is
+** what vectors are good at; then its columns, where windows that lie within the
+** image need no look at its edges.  Planes are the tasks of the team.
 **
 ** Windows whose taps lie apart (dilation) are rare and looked at tap by tap.
 ** nn_pool_window is what a window is, for every engine.
@@ -108,7 +108,7 @@ static void pooling_columns(const nn_layer *l, int width, int outputs,
   for (int x = 0; x < first; x++) {
     to[x] = pooling_column(l, width, row, tall, x);
   }
-  if (last > first) {   /* the pointer is made only where it points at something */
+  if (last > first) {   /* there is a place for the pointer to point at */
     const float *from = row + (int64_t)first * stride - pad;
     float divisor = (float)tall * (float)kernel;
     int n = last - first;

@@ -13,7 +13,7 @@
 **
 ** Workers call nothing of SQLite and take no memory.  They block all signals,
 ** which are the host's, and are joined before the call that opened the team
-** returns, so that fork(), dlclose() and sqlite3_close() find nobody.
+** returns, so that fork(), dlclose() and the closing of a database find nobody.
 */
 #define _POSIX_C_SOURCE 200809L
 
@@ -24,7 +24,7 @@
 
 #include "floats.h"
 
-#define TEAM_LOOKS 4000   /* before a thread sleeps: some tens of microseconds */
+#define TEAM_LOOKS 4000   /* before a thread sleeps: tens of microseconds */
 
 typedef struct team_job {
   void (*work)(void *context, size_t task, int worker);

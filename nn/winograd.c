@@ -10,17 +10,18 @@
 **          0 -1  1  0         1/2 -1/2  1/2          0  1 -1 -1
 **          0  1  0 -1          0    0    1
 **
-** a tile is A' [ (G g G') . (B' d B) ] A summed over the input channels, and the
-** sum for each of the 16 places is a product of matrices: tiles x channels
+** a tile is A' [ (G g G') . (B' d B) ] A summed over the input channels, and
+** the sum for each of the 16 places is a product of matrices: tiles x channels
 ** times channels x outputs, by the tiles of floats.c.  B' and A' only add, so
-** what rounding costs is a factor of two or three of the plain sum's, within the
-** 1e-5 that the engine keeps; F(4x4, 3x3) would save more and cost a hundred.
+** what rounding costs is a factor of two or three of the plain sum's, within
+** the 1e-5 that the engine keeps; F(4x4, 3x3) would save more and cost a
+** hundred.
 **
-** The weights' side is made once, when the model is opened.  The input is copied
-** with its channels together (NHWC), padded to whole tiles, so that B' works on
-** vectors of channels; outputs come as vectors of channels too and are put into
-** their planes at the end, with bias, scale and ReLU.  Tiles that are at hand at
-** once are bounded, so memory does not grow with the picture.
+** The weights' side is made once, when the model is opened.  The input is
+** copied with its channels together (NHWC), padded to whole tiles, so that B'
+** works on vectors of channels; outputs come as vectors of channels too and are
+** put into their planes at the end, with bias, scale and ReLU.  Tiles that are
+** at hand at once are bounded, so memory does not grow with the picture.
 **
 ** img_hash() under a network with 3x3 convolutions spends its time here; other
 ** kernels, strides and few channels are convolve.c's.
