@@ -94,10 +94,10 @@ static void depthwise_row(const nn_layer *l, const nn_blob *in,
 
 static void depthwise_plane(const nn_layer *l, const nn_blob *in,
                             const nn_blob *top, const float *plane,
-                            const float *weight, float bias, int relu,
-                            float *to) {
+                            const float *weight, float scale, float bias,
+                            int relu, float *to) {
   for (int y = 0; y < top->h; y++, to += top->w) {
-    for (int x = 0; x < top->w; x++) to[x] = bias;
+    for (int x = 0; x < top->w; x++) to[x] = 0;
     for (int ky = 0; ky < l->kernel[0]; ky++) {
       int64_t iy = (int64_t)y * l->stride[0] +
                    (int64_t)ky * l->dilation[0] - l->pad[0];
@@ -105,6 +105,7 @@ static void depthwise_plane(const nn_layer *l, const nn_blob *in,
       depthwise_row(l, in, plane + iy * in->w,
                     weight + (size_t)ky * (size_t)l->kernel[1], top->w, to);
     }
+    for (int x = 0; x < top->w; x++) to[x] = to[x] * scale + bias;
     if (!relu) continue;
     for (int x = 0; x < top->w; x++) to[x] = to[x] > 0 ? to[x] : 0;
   }
@@ -122,7 +123,7 @@ void nn_depthwise_run(const nn_step *s) {
     float *to = s->out + (size_t)i * top->size;
     for (int o = 0; o < top->c; o++, to += plane) {
       depthwise_plane(l, in, top, image + (size_t)(o / each) * from,
-                      s->weight + (size_t)o * taps,
+                      s->weight + (size_t)o * taps, s->scale ? s->scale[o] : 1,
                       s->bias ? s->bias[o] : 0, s->relu, to);
     }
   }

@@ -134,7 +134,9 @@ typedef struct nn_layer {
   const float *mean, *variance;
   const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
   float *scale, *shift;           /* batch norm as x * scale + shift */
-  float *folded_weight, *folded_bias;   /* with the norm that follows */
+  float *folded_scale, *folded_bias;   /* of its sums, for that norm */
+  size_t *taps;           /* convolve.c: where they look */
+  const float *winograd;  /* winograd.c: what it makes of the weights, NULL */
   int norm;               /* that batch norm's layer, -1 */
   int relu;               /* the ReLU done in the same pass, -1 */
   int absorbed;           /* one that the layer before can do (plan.c) */
@@ -149,10 +151,14 @@ typedef struct nn_step {
   int n;
   const float *in[NN_BOTTOM_MAX];
   float *out;                   /* may be the in[] that is in place */
-  const float *weight, *bias;   /* the layer's, or folded */
+  const float *weight;
+  const float *scale, *bias;    /* of the sums; NULL: ones, zeros */
   int relu;                     /* convolution, inner product: clamp at 0 */
   float *scratch;
-  const nn_blas *blas;          /* NULL in the reference */
+  const nn_blas *blas;          /* multiplies, if it is not NULL */
+  const struct nn_float_form *form;   /* else this does (floats.h) */
+  struct nn_team *team;
+  float *private_scratch;       /* NN_FLOAT_SCRATCH for each of the team */
 } nn_step;
 
 void nn_layer_fast(const nn_step *step);

@@ -30,6 +30,12 @@ void nn_free(const nn_memory *mem, void *p);
 /* a * b, or SIZE_MAX when that overflows (which nn_alloc then refuses). */
 size_t nn_mul(size_t a, size_t b);
 
+/* A function compiled for more than the baseline.  Tests that emulate
+** instructions which their CPU lacks compile it for the baseline. */
+#ifndef NN_TARGET
+#define NN_TARGET(features) __attribute__((target(features)))
+#endif
+
 /* cpu.c ------------------------------------------------------------------- */
 
 enum {
@@ -38,7 +44,9 @@ enum {
   NN_CPU_AVX512 = 1 << 2,      /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
   NN_CPU_AVXVNNI = 1 << 3,     /* VPDPBUSD in VEX form, with ymm */
   NN_CPU_AVX512VNNI = 1 << 4,  /* F, BW, VL, VNNI, and zmm */
-  NN_CPU_BITALG = 1 << 5       /* F, BW, BITALG, and zmm */
+  NN_CPU_BITALG = 1 << 5,      /* F, BW, BITALG, and zmm */
+  NN_CPU_FMA = 1 << 6,         /* with AVX2 */
+  NN_CPU_AVX512F = 1 << 7      /* F, BW, VL, and zmm */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -183,6 +191,7 @@ struct nn_model {
   nn_kind kind;
   int mirror;                 /* the layer that is a MirrorMean, -1 */
   const struct nn_int_form *form;   /* kernels of an integer network */
+  const struct nn_float_form *floats;   /* of a float32 one; NULL: OpenBLAS */
   int first_batched;          /* layers before run image by image (plan.c) */
   size_t arena;               /* slots of the blobs of one image at a time */
   size_t batch_arena;         /* slots of the others, for each image */

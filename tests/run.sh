@@ -42,6 +42,11 @@ suite_lint() { sh tests/lint.sh; }
 
 suite_unit() {
   programs build/tests $(units) test_picture_scalar
+  if [ -d build/emulated ]; then
+    programs build/emulated test_floats test_integer test_planes test_codes
+  else
+    echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
+  fi
 }
 
 suite_mutations() {

@@ -89,6 +89,25 @@ $(T)/plain.so: tests/index/plain.c
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
+# Kernels for instructions that this CPU lacks, by SIMDe's emulation of all of
+# them; only where libsimde-dev is installed, since nothing else needs it.  What
+# it makes of one kernel takes compilers minutes to optimise, hence -O0.
+E := build/emulated
+EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
+              test_floats test_integer test_planes test_codes)
+EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
+EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
+$(E)/obj/%.o: %.c tests/emulated/immintrin.h
+	@mkdir -p $(@D)
+	$(CC) -O0 $(OPTIONS) -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
+	  '-DNN_TARGET(x)=' -DNN_CPU_EMULATED -c -o $@ $<
+$(E)/%: tests/unit/%.c $(EMULATED_NN) \
+        $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
+	  $(LDLIBS)
+tests: $(EMULATED:%=$(E)/%)
+-include $(EMULATED_NN:.o=.d)
+
 # Sanitized -----------------------------------------------------------------
 
 $(A)/obj/%.o: %.c
