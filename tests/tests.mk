@@ -16,7 +16,7 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(TRIALS:%=$(T)/%) $(T)/plain.so
+       $(T)/bench_index $(T)/bench_decode $(TRIALS:%=$(T)/%) $(T)/plain.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
 
@@ -59,6 +59,15 @@ $(T)/plain.so: tests/index/plain.c
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
+# libjpeg-turbo is a peer here and in one test, and nowhere else.
+ifneq ($(wildcard /usr/include/jpeglib.h /usr/local/include/jpeglib.h),)
+  JPEG_FLAGS := -DHAVE_LIBJPEG
+  JPEG_LIBS := -ljpeg
+endif
+$(T)/bench_decode: TEST_OPTIONS += $(JPEG_FLAGS)
+$(T)/bench_decode: LDLIBS := $(JPEG_LIBS) $(LDLIBS)
+$(T)/bench_decode: $(NN_OBJ)
+
 # Sanitized -----------------------------------------------------------------
 
 $(A)/obj/%.o: %.c
@@ -87,7 +96,8 @@ lint:
 	@sh tests/lint.sh
 
 .PHONY: bench-index bench-peers
-bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index
+bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index \
+       $(T)/bench_decode
 	@CC='$(CC)' sh tests/bench/bench.sh
 bench-index: loadable $(T)/bench_index
 	@CC='$(CC)' sh tests/bench/index.sh
