@@ -59,13 +59,15 @@ $(T)/plain.so: tests/index/plain.c
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
-# libjpeg-turbo is a peer here and in one test, and nowhere else.
+# libjpeg-turbo is a peer in a benchmark and in one test, and nowhere else.
 ifneq ($(wildcard /usr/include/jpeglib.h /usr/local/include/jpeglib.h),)
   JPEG_FLAGS := -DHAVE_LIBJPEG
   JPEG_LIBS := -ljpeg
 endif
-$(T)/bench_decode: TEST_OPTIONS += $(JPEG_FLAGS)
-$(T)/bench_decode: LDLIBS := $(JPEG_LIBS) $(LDLIBS)
+$(T)/bench_decode $(T)/test_samples $(A)/test_samples: \
+    TEST_OPTIONS += $(JPEG_FLAGS)
+$(T)/bench_decode $(T)/test_samples $(A)/test_samples: \
+    LDLIBS += $(JPEG_LIBS)
 $(T)/bench_decode: $(NN_OBJ)
 
 # Sanitized -----------------------------------------------------------------
