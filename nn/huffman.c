@@ -32,10 +32,11 @@
 ** decodes to the same pixels on every machine.
 **
 ** A baseline block is bounded from above by its magnitude categories and the
-** largest quantiser, which costs an addition, and looked at again only when that
-** bound is too large.  A progressive one arrives over several scans, so each block has a record of
-** 16 bytes: which coefficients are nonzero (a refinement scan has one bit for
-** each of them) and the sums so far, with what refinement may still add.
+** largest quantiser, which costs an addition, and looked at again only when
+** that bound is too large.  A progressive one arrives over several scans, so
+** each block has a record of 16 bytes: which coefficients are nonzero (a
+** refinement scan has one bit for each of them) and the sums so far, with what
+** refinement may still add.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -290,7 +291,7 @@ static const char *huffman_block_range(nn_bits_at at, const nn_jpeg_lookup *ac,
   return NULL;
 }
 
-static inline const char *huffman_block(nn_jpeg *jpeg, int c) {
+NN_JPEG_INLINE const char *huffman_block(nn_jpeg *jpeg, int c) {
   nn_jpeg_walk *w = &jpeg->work->walk;
   const nn_jpeg_component *component = &jpeg->component[c];
   const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
@@ -298,7 +299,8 @@ static inline const char *huffman_block(nn_jpeg *jpeg, int c) {
   uint64_t before, sizes = 0;
   nn_bits_at at = nn_bits_begin(&w->b);
   nn_bits_refill(&at);
-  unsigned entry = nn_jpeg_next(&at, &jpeg->work->lookup[0][component->dc], &before);
+  const nn_jpeg_lookup *table = &jpeg->work->lookup[0][component->dc];
+  unsigned entry = nn_jpeg_next(&at, table, &before);
   if (nn_jpeg_skip_of(entry)) return NN_JPEG_CODE;
   int dc = w->last[c] += nn_jpeg_value(entry, before);
   nn_bits_at start = at;
@@ -314,7 +316,7 @@ static inline const char *huffman_block(nn_jpeg *jpeg, int c) {
 
 /* Progressive blocks ------------------------------------------------------ */
 
-static inline const char *huffman_dc(nn_jpeg *jpeg, int c,
+NN_JPEG_INLINE const char *huffman_dc(nn_jpeg *jpeg, int c,
                                      nn_jpeg_block *block, nn_bits_at *at) {
   const nn_jpeg_component *component = &jpeg->component[c];
   nn_bits_refill(at);
@@ -323,7 +325,8 @@ static inline const char *huffman_dc(nn_jpeg *jpeg, int c,
     return NULL;
   }
   uint64_t before;
-  unsigned entry = nn_jpeg_next(at, &jpeg->work->lookup[0][component->dc], &before);
+  const nn_jpeg_lookup *table = &jpeg->work->lookup[0][component->dc];
+  unsigned entry = nn_jpeg_next(at, table, &before);
   if (nn_jpeg_skip_of(entry)) return NN_JPEG_CODE;
   int last = jpeg->work->walk.last[c] += nn_jpeg_value(entry, before);
   /* Refinement adds less than one unit of this scan. */
@@ -333,9 +336,9 @@ static inline const char *huffman_dc(nn_jpeg *jpeg, int c,
 }
 
 /* walk.run is the number of further blocks in which nothing is coded. */
-static const char *huffman_ac_first(nn_jpeg *jpeg,
-                                    const nn_jpeg_component *component,
-                                    nn_jpeg_block *block, nn_bits_at *at) {
+NN_JPEG_INLINE const char *huffman_ac_first(
+    nn_jpeg *jpeg, const nn_jpeg_component *component, nn_jpeg_block *block,
+    nn_bits_at *at) {
   const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
   const uint32_t *quant = jpeg->quant[component->quant];
   int k = jpeg->scan.first - 1, last = jpeg->scan.last;
@@ -361,11 +364,13 @@ static const char *huffman_ac_first(nn_jpeg *jpeg,
 }
 
 /* A bit for each nonzero coefficient of the band. */
-static void huffman_corrections(nn_bits_at *at, uint64_t nonzero) {
-  int n = __builtin_popcountll(nonzero);
-  for (; n > 32; n -= 32) {
+NN_JPEG_INLINE void huffman_corrections(nn_bits_at *at, uint64_t nonzero) {
+  if (!nonzero) return;
+  int n = (int)nn_popcount64(nonzero);
+  if (n > 32) {
     nn_bits_refill(at);
     nn_bits_drop(at, 32);
+    n -= 32;
   }
   nn_bits_refill(at);
   nn_bits_drop(at, n);
@@ -376,9 +381,9 @@ static void huffman_corrections(nn_bits_at *at, uint64_t nonzero) {
 ** the next one becomes nonzero; those that are nonzero already and are passed
 ** on the way have a bit each behind it.
 */
-static const char *huffman_ac_refine(nn_jpeg *jpeg,
-                                     const nn_jpeg_component *component,
-                                     nn_jpeg_block *block, nn_bits_at *at) {
+NN_JPEG_INLINE const char *huffman_ac_refine(
+    nn_jpeg *jpeg, const nn_jpeg_component *component, nn_jpeg_block *block,
+    nn_bits_at *at) {
   const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
   const uint32_t *quant = jpeg->quant[component->quant];
   int k = jpeg->scan.first, last = jpeg->scan.last;
@@ -408,40 +413,70 @@ static const char *huffman_ac_refine(nn_jpeg *jpeg,
   return NULL;
 }
 
-static inline const char *huffman_progressive(nn_jpeg *jpeg, int c,
-                                              size_t index) {
-  nn_jpeg_walk *w = &jpeg->work->walk;
+/* Scans ------------------------------------------------------------------- */
+
+/* One function for each kind of scan, so that what is the same for all of its
+** blocks is decided once. */
+NN_JPEG_INLINE nn_jpeg_block *huffman_record(const nn_jpeg *jpeg, int c, int x,
+                                             int y) {
   const nn_jpeg_component *component = &jpeg->component[c];
-  nn_jpeg_block *block = &component->blocks[index];
-  nn_bits_at at = nn_bits_begin(&w->b);
-  const char *why = NULL;
-  if (jpeg->scan.first == 0) {
-    why = huffman_dc(jpeg, c, block, &at);
-  } else if (w->run) {
+  return &component->blocks[(size_t)y * (size_t)component->stride + (size_t)x];
+}
+
+NN_JPEG_INLINE const char *huffman_each_baseline(nn_jpeg *jpeg, int c, int x,
+                                                 int y) {
+  (void)x;
+  (void)y;
+  nn_bits_ready(&jpeg->work->walk.b);
+  return huffman_block(jpeg, c);
+}
+
+NN_JPEG_INLINE const char *huffman_each_dc(nn_jpeg *jpeg, int c, int x, int y) {
+  nn_bits *b = &jpeg->work->walk.b;
+  nn_bits_ready(b);
+  nn_bits_at at = nn_bits_begin(b);
+  const char *why = huffman_dc(jpeg, c, huffman_record(jpeg, c, x, y), &at);
+  nn_bits_end(b, &at);
+  return nn_bits_short(b) ? NN_JPEG_SHORT : why;
+}
+
+NN_JPEG_INLINE const char *huffman_each_first(nn_jpeg *jpeg, int c, int x,
+                                              int y) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  if (w->run) {
     w->run--;
-    if (!jpeg->scan.high) return NULL;
+    return NULL;
+  }
+  nn_bits_ready(&w->b);
+  nn_bits_at at = nn_bits_begin(&w->b);
+  const char *why = huffman_ac_first(jpeg, &jpeg->component[c],
+                                     huffman_record(jpeg, c, x, y), &at);
+  nn_bits_end(&w->b, &at);
+  return nn_bits_short(&w->b) ? NN_JPEG_SHORT : why;
+}
+
+NN_JPEG_INLINE const char *huffman_each_refine(nn_jpeg *jpeg, int c, int x,
+                                               int y) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  nn_jpeg_block *block = huffman_record(jpeg, c, x, y);
+  const char *why = NULL;
+  nn_bits_ready(&w->b);
+  nn_bits_at at = nn_bits_begin(&w->b);
+  if (w->run) {
+    w->run--;
     uint64_t band = nn_jpeg_band(jpeg->scan.first, jpeg->scan.last);
     huffman_corrections(&at, block->nonzero & band);
   } else {
-    why = (jpeg->scan.high ? huffman_ac_refine : huffman_ac_first)(
-        jpeg, component, block, &at);
+    why = huffman_ac_refine(jpeg, &jpeg->component[c], block, &at);
   }
   nn_bits_end(&w->b, &at);
-  if (nn_bits_short(&w->b)) return NN_JPEG_SHORT;
-  return why;
-}
-
-/* Scans ------------------------------------------------------------------- */
-
-NN_JPEG_INLINE const char *huffman_any_block(nn_jpeg *jpeg, int c, int x,
-                                             int y) {
-  nn_bits_ready(&jpeg->work->walk.b);
-  if (!jpeg->progressive) return huffman_block(jpeg, c);
-  size_t row = (size_t)y * (size_t)jpeg->component[c].stride;
-  return huffman_progressive(jpeg, c, row + (size_t)x);
+  return nn_bits_short(&w->b) ? NN_JPEG_SHORT : why;
 }
 
 const char *nn_jpeg_walk_scan(nn_jpeg *jpeg) {
   nn_jpeg_build_scan(jpeg);
-  return nn_jpeg_walk_all(jpeg, huffman_any_block);
+  if (!jpeg->progressive) return nn_jpeg_walk_all(jpeg, huffman_each_baseline);
+  if (jpeg->scan.first == 0) return nn_jpeg_walk_all(jpeg, huffman_each_dc);
+  if (!jpeg->scan.high) return nn_jpeg_walk_all(jpeg, huffman_each_first);
+  return nn_jpeg_walk_all(jpeg, huffman_each_refine);
 }

@@ -18,11 +18,11 @@
 **     out(j, i) = floor((sum over u of K(i, u) * t(j, u) + 2^(r-1)) / 2^r)
 **
 ** with s = 11, 12, 13 and r = 18, 19, 20 at scales 8, 4, 2, then 128 is added
-** and the result clamped to 0 to 255.  K is what libjpeg's jidctint and jidctred
-** amount to: they share multiplications, but round nowhere within a pass, so
-** their sums are these.  The matrices are below, as the half for even u and the
-** half for odd u of their upper rows: row n - 1 - j is row j with the odd ones
-** negated.  weights/README.md has them too.
+** and the result clamped to 0 to 255.  K is what libjpeg's jidctint and
+** jidctred amount to: they share multiplications, but round nowhere within a
+** pass, so their sums are these.  The matrices are below, as the half for even
+** u and the half for odd u of their upper rows: row n - 1 - j is row j with the
+** odd ones negated.  weights/README.md has them too.
 **
 ** Sums are taken in 64 bits, so that no block, however loud, needs a thought;
 ** scale 1 is what most pictures are decoded at.

@@ -37,11 +37,11 @@ typedef enum nn_jpeg_kind {
 ** the position in the block moves, 0 for a DC code, or one of NN_JPEG_END and
 ** NN_JPEG_BAD.  No entry is 0, which stands for a longer code.
 **
-** An entry of `skip` (AC codes of baseline scans) is for several codes at once, as many as the bits tell: bits 0-5 how
-** many bits they all take, bits 6-12 the sum of their skips, at most 62, plus
-** NN_JPEG_END when the last one ends the block, bits 13-31 the largest sum of
-** magnitudes that they can have.  Where the bits tell no whole code, no bits
-** and NN_JPEG_BAD.
+** An entry of `skip` (AC codes of baseline scans) is for several codes at once,
+** as many as the bits tell: bits 0-5 how many bits they all take, bits 6-12 the
+** sum of their skips, at most 62, plus NN_JPEG_END when the last one ends the
+** block, bits 13-31 the largest sum of magnitudes that they can have.  Where
+** the bits tell no whole code, no bits and NN_JPEG_BAD.
 */
 typedef struct nn_jpeg_lookup {
   uint16_t fast[1 << NN_JPEG_FAST];

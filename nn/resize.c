@@ -16,8 +16,8 @@
 **   its share of 2^15, rounded half up.  The weight of pixel i is
 **   cum(i) - cum(i - 1), where cum before the first pixel is 0.
 **
-**   Samples of a JPEG at reduced scale are averaged in the same way, whether the
-**   axis shrinks or not: S stays the number of pixels, and sample i, `unit`
+**   Samples of a JPEG at reduced scale are averaged in the same way, whether
+**   the axis shrinks or not: S stays the number of pixels, and sample i, `unit`
 **   pixels long, lies at [(origin + i*unit)*D, (origin + (i+1)*unit)*D).  The
 **   first may begin before the axis and the last end behind it; what counts is
 **   the part within.  A picture of w columns is so w/8 samples wide, as a

@@ -115,13 +115,14 @@ def table(title, folder, data, margins, extra, side, sources, count):
                           extra + [("reduced_jpeg", str(m))], files)
             scale = next((n for n in (1, 2, 4)
                           if int(round(ratio * side)) * n >= 8 * m * side), 8)
-            total[m].extend(d)
+            if scale < 8:
+                total[m].extend(d)
             print("  %6.1f   margin %d: %d/8   %6.3f %5.1f %4d" % (
                 ratio, m, scale, d.mean(), np.percentile(d, 99), d.max()))
             sys.stdout.flush()
     for m in margins:
         d = np.array(total[m])
-        print("  margin %d, all: %.3f %.1f %d" % (
+        print("  margin %d, all that are reduced: %.3f %.1f %d" % (
             m, d.mean(), np.percentile(d, 99), d.max()))
 
 
@@ -130,7 +131,7 @@ def main():
     count = int(arguments[0]) if arguments else 400
     path = arguments[1] if len(arguments) > 1 else os.path.join(
         HERE, "cifar10-48.safetensors")
-    margins = [int(m) for m in arguments[2:]] or [1, 2, 3]
+    margins = [int(m) for m in arguments[2:]] or [1, 2, 4]
     with open(path, "rb") as f:
         data = preprocess.change(f.read(), [("reduced_jpeg", "")])
     large = [Image.open(p).convert("RGB") for p in sorted(glob.glob(PHOTOS))]
