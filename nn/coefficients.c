@@ -16,8 +16,9 @@
 ** but a few percent in nn_jpeg_pass, which runs over the AC codes of blocks of
 ** which only the mean is wanted.  It looks two codes up at once, on average,
 ** and computes nothing.  A scale above 1 takes the codes one by one,
-** dequantises, and transforms each block as soon as it is read.  No row of blocks is stored
-** anywhere: a baseline file needs the memory of its samples and no more.
+** dequantises, and transforms each block as soon as it is read.  No row of
+** blocks is stored: a baseline file needs the memory of its samples and no
+** more.
 **
 ** In a progressive file the means are in the DC scans.  A scan of AC
 ** coefficients of a component at scale 1 is passed at the speed of memchr, to

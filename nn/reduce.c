@@ -13,8 +13,9 @@
 ** called, but they store all 64 coefficients of a block, one code at a time,
 ** and know nothing of a file that is cut: the check that precedes a full decode
 ** would have to precede this one as well.  coefficients.c does both in one
-** walk, in about a tenth of the time of a full decode (make bench), since it may
-** pass over what it does not need.  stb_image stays the decoder of everything else.
+** walk, in about a tenth of the time of a full decode (make bench), since it
+** may pass over what it does not need.  stb_image stays the decoder of
+** everything else.
 **
 ** The samples are not turned into pixels here.  Components keep sizes of their
 ** own, and a picture that comes from here says for each where its samples lie
