@@ -30,21 +30,35 @@ units() {
   for f in tests/unit/test_*.c; do basename "$f" .c; done
 }
 
+# importer NAMES...: those tests of binhash-import that were built; make leaves
+# it out without protobuf-c.
+importer() {
+  for p in "$@"; do
+    [ ! -x build/binhash-import ] || echo "$p"
+  done
+}
+
 suite_lint() { sh tests/lint.sh; }
 
 suite_unit() {
   programs build/tests $(units) test_picture_scalar
+  if [ -d build/emulated ]; then
+    programs build/emulated test_floats test_integer test_planes test_codes
+  else
+    echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
+  fi
 }
 
 suite_mutations() {
-  programs build/tests mutate_picture fuzz_model
+  programs build/tests mutate_picture fuzz_model $(importer fuzz_import \
+    fuzz_onnx)
 }
 
 suite_asan() {
   export ASAN_OPTIONS=allocator_may_return_null=1
   # The fault test loads the extension, which sql_asan does under the sanitizer.
   programs build/asan $(units | grep -v test_topk_faults) mutate_picture \
-    fuzz_model
+    fuzz_model $(importer fuzz_import fuzz_onnx)
 }
 
 # sql_script SHELL SCRIPT: compare what a script prints with its .out file.
@@ -100,9 +114,12 @@ suite_builds() { sh tests/hosts/builds.sh; }
 
 suite_exact() { sh tests/exact/exact.sh short; }
 
+suite_import() { sh tests/import/import.sh; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
+  sh tests/peers/caffe_import.sh
 }
 
 run() {
@@ -125,7 +142,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential index hosts \
-             builds exact peers asan sql_asan}; do
+             builds exact import peers asan sql_asan}; do
   run $suite
 done
 echo
