@@ -196,23 +196,22 @@ static void near_full(void **state) {
   assert_true(reduced_count > 4 * 50);
 }
 
-/* A file that is cut is refused exactly where a full decode refuses it. */
+/* A file that is cut is refused exactly where a full decode refuses it: at one
+** scale or another, every place to cut is tried. */
 static void truncated(void **state) {
   (void)state;
   for (int i = 0; i < golden_count; i++) {
     const golden *g = &goldens[i];
     for (size_t n = 0; n < g->n; n++) {
-      for (int k = 0; k < 2; k++) {
-        test_memory m;
-        nn_error err;
-        test_memory_init(&m, 0xa5);
-        uint8_t *cut = test_copy(g->bytes, n);
-        uint64_t hash = see(&m, &needs[2 * k], cut, n, NULL, &err);
-        free(cut);
-        assert_int_equal(m.live, 0);
-        if (!hash != (n < g->whole)) {
-          fail_msg("%s, %zu of %zu bytes: %s", g->name, n, g->n, err.text);
-        }
+      test_memory m;
+      nn_error err;
+      test_memory_init(&m, 0xa5);
+      uint8_t *cut = test_copy(g->bytes, n);
+      uint64_t hash = see(&m, &needs[n % 3], cut, n, NULL, &err);
+      free(cut);
+      assert_int_equal(m.live, 0);
+      if (!hash != (n < g->whole)) {
+        fail_msg("%s, %zu of %zu bytes: %s", g->name, n, g->n, err.text);
       }
     }
   }
