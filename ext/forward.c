@@ -190,8 +190,8 @@ nn_status bh_forward(bh_connection *c, const bh_look *look,
   out->values = forward_recall(c, look);
   if (out->values) return NN_OK;
   if (!picture->pixels) {
-    nn_status status = nn_picture_decode(
-        &bh_memory, look->image, (size_t)look->bytes,
+    nn_status status = nn_picture_decode_for(
+        &bh_memory, look->model, look->image, (size_t)look->bytes,
         (uint64_t)c->config.max_pixels, picture, err);
     if (status) {
       memset(picture, 0, sizeof(*picture));

@@ -20,7 +20,8 @@
 static nn_status heads_preprocess(nn_model *model, const nn_json *json,
                                   nn_error *err) {
   static const char *const keys[] = {"order", "resize", "aspect", "size",
-                                     "mean",  "scale",  NULL};
+                                     "mean",  "scale",  "reduced_jpeg",
+                                     NULL};
   nn_preprocess *p = &model->preprocess;
   const nn_blob *input = &model->blobs[0];
   nn_fields fields;
@@ -41,6 +42,8 @@ static nn_status heads_preprocess(nn_model *model, const nn_json *json,
                                 &p->crop)) != NN_OK ||
       (status = nn_field_ints(&fields, "size", 2, 1, NN_SIDE_MAX, size)) !=
           NN_OK ||
+      (status = nn_field_ints(&fields, "reduced_jpeg", 0, 1, 8,
+                              &p->reduced)) != NN_OK ||
       (status = nn_field_floats(&fields, "mean", 3, p->mean)) != NN_OK ||
       (status = nn_field_floats(&fields, "scale", 3, p->scale)) != NN_OK) {
     return status;
@@ -49,6 +52,9 @@ static nn_status heads_preprocess(nn_model *model, const nn_json *json,
       (nn_json_get(json, "mean") || nn_json_get(json, "scale"))) {
     return nn_field_fail(&fields, "an integer network reads the pixels, and "
                          "has neither mean nor scale");
+  }
+  if (p->reduced && !p->area) {
+    return nn_field_fail(&fields, "reduced_jpeg wants resize area");
   }
   p->height = size[0];
   p->width = size[1];

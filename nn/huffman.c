@@ -10,12 +10,14 @@
 ** stb_image sees the file, and refuses it by name when the walk fails.  What
 ** passes is a scan in which each block of each component was coded in full.
 **
-** Speed matters, since this runs before every decode.  The bits are kept at
-** the top of a 64-bit word that is refilled by eight bytes at a time while none
-** of them is 0xff.  A table of 1024 entries maps the next ten bits to an entry
-** of 16: how many bits the code and what follows it take, the magnitude
-** category, and how far the position in the block moves.  A symbol so costs a
-** load, two shifts and two additions.
+** Speed matters, since this runs before every full decode.  jpeg_bits.h has the
+** reader of bits.  A table of 1024 entries maps the next ten bits to what is
+** needed of a code: how many bits it and what follows it take, the magnitude
+** category, and how far the position in the block moves.  Baseline scans, where
+** the values of the coefficients are of no interest, have a table of 4096 more
+** for the codes of each kind of block: of as many codes as the next twelve bits
+** tell, what these things add up to.  A lookup so passes about two codes, and
+** the chain from one to the next is a shift, a load and a shift.
 **
 ** One more thing is asked of each block.  The inverse transform of stb_image
 ** works in 32-bit integers, its SSE2 form in 16-bit ones that wrap or saturate:
@@ -29,38 +31,19 @@
 ** 8-bit quantisers.  Blocks beyond the limit are refused, and what passes
 ** decodes to the same pixels on every machine.
 **
-** A baseline block is bounded from above by its magnitude categories, which
-** costs nothing, and looked at again only when that bound is too large.  A
-** progressive one arrives over several scans, so each block has a record of
-** 16 bytes: which coefficients are nonzero (a refinement scan has one bit for
-** each of them) and the sums so far, with what refinement may still add.
+** A baseline block is bounded from above by its magnitude categories and the
+** largest quantiser, which costs an addition, and looked at again only when
+** that bound is too large.  A progressive one arrives over several scans, so
+** each block has a record of 16 bytes: which coefficients are nonzero (a
+** refinement scan has one bit for each of them) and the sums so far, with what
+** refinement may still add.
 */
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn_int.h"
+#include "jpeg_bits.h"
 
-enum {
-  HUFFMAN_FAST = 10,      /* bits that the table of a code resolves */
-  HUFFMAN_RANGE = 5900,   /* see above */
-  /* Values of an entry's `skip` that are no distance. */
-  HUFFMAN_END = 64,       /* the block, or a run of blocks, ends here */
-  HUFFMAN_BAD = 127       /* no code, or one that means nothing */
-};
-
-/* What the symbols of a table mean in this scan. */
-enum {
-  HUFFMAN_DC,
-  HUFFMAN_AC,
-  HUFFMAN_AC_FIRST,
-  HUFFMAN_AC_REFINE
-};
-
-static const char huffman_short[] = "its data ends early";
-static const char huffman_code[] = "it has a code that is in no table";
-static const char huffman_run[] = "a run of zeros goes past its block";
-static const char huffman_range[] =
-    "it has coefficients that no picture of 8 bits has";
+enum { HUFFMAN_RANGE = 5900 };   /* see above */
 
 /* Which of the four sums a coefficient, numbered in zigzag order, goes to. */
 static const uint8_t huffman_pair[64] = {
@@ -71,49 +54,44 @@ static const uint8_t huffman_pair[64] = {
 
 /* Tables ------------------------------------------------------------------ */
 
-/*
-** An entry: bits 0-4 how many bits the code takes together with what follows
-** it, bits 5-8 how many of them follow it, bits 9-15 the skip.  The skip of a
-** DC code is 0.  No entry is 0, which in the table stands for a longer code.
-*/
 static inline unsigned huffman_entry(int length, int follow, int skip) {
   return (unsigned)(length + follow) | (unsigned)follow << 5 |
          (unsigned)skip << 9;
 }
 
-static unsigned huffman_symbol_entry(int kind, int length, int symbol) {
+static unsigned huffman_symbol_entry(nn_jpeg_kind kind, int length,
+                                     int symbol) {
   int run = symbol >> 4, size = symbol & 15;
-  if (kind == HUFFMAN_DC) {
-    return run ? huffman_entry(0, 0, HUFFMAN_BAD)
+  if (kind == NN_JPEG_DC) {
+    return run ? huffman_entry(0, 0, NN_JPEG_BAD)
                : huffman_entry(length, size, 0);
   }
   if (size == 0 && run == 15) return huffman_entry(length, 0, 16);
   if (size == 0) {
     /* EOBn is a code of progressive scans and has n more bits. */
-    if (kind == HUFFMAN_AC && run) return huffman_entry(0, 0, HUFFMAN_BAD);
-    return huffman_entry(length, run, HUFFMAN_END);
+    if (kind == NN_JPEG_AC && run) return huffman_entry(0, 0, NN_JPEG_BAD);
+    return huffman_entry(length, run, NN_JPEG_END);
   }
-  if (kind == HUFFMAN_AC_REFINE && size != 1) {
-    return huffman_entry(0, 0, HUFFMAN_BAD);
+  if (kind == NN_JPEG_AC_REFINE && size != 1) {
+    return huffman_entry(0, 0, NN_JPEG_BAD);
   }
   return huffman_entry(length, size, run + 1);
 }
 
-/* Codes of the table that are longer than HUFFMAN_FAST. */
-static unsigned huffman_long(const nn_jpeg_lookup *t, uint64_t bits) {
+unsigned nn_jpeg_long(const nn_jpeg_lookup *t, uint64_t bits) {
   unsigned top = (unsigned)(bits >> 48);
-  for (int length = HUFFMAN_FAST + 1; length <= 16; length++) {
+  for (int length = NN_JPEG_FAST + 1; length <= 16; length++) {
     if (top < t->limit[length]) {
       int i = (int)(top >> (16 - length)) + t->offset[length];
       return huffman_symbol_entry(t->kind, length, t->values[i]);
     }
   }
-  return huffman_entry(0, 0, HUFFMAN_BAD);
+  return huffman_entry(0, 0, NN_JPEG_BAD);
 }
 
 /* Canonical codes: those of a length follow each other, and the first of a
 ** length is twice what follows the last of the length before. */
-static void huffman_build(const nn_jpeg_codes *codes, int kind,
+static void huffman_build(const nn_jpeg_codes *codes, nn_jpeg_kind kind,
                           nn_jpeg_lookup *t) {
   memset(t->fast, 0, sizeof(t->fast));
   t->kind = kind;
@@ -123,8 +101,8 @@ static void huffman_build(const nn_jpeg_codes *codes, int kind,
   for (int length = 1; length <= 16; length++, code <<= 1) {
     t->offset[length] = i - (int)code;
     for (int j = 0; j < codes->count[length]; j++, i++, code++) {
-      if (length > HUFFMAN_FAST) continue;
-      int spare = HUFFMAN_FAST - length;
+      if (length > NN_JPEG_FAST) continue;
+      int spare = NN_JPEG_FAST - length;
       unsigned entry = huffman_symbol_entry(kind, length, codes->values[i]);
       for (unsigned k = 0; k < 1u << spare; k++) {
         t->fast[(code << spare) + k] = (uint16_t)entry;
@@ -134,96 +112,159 @@ static void huffman_build(const nn_jpeg_codes *codes, int kind,
   }
 }
 
-/* Bits -------------------------------------------------------------------- */
+/* The codes at the start of NN_JPEG_SKIP bits. */
+static uint32_t huffman_skips(const nn_jpeg_lookup *t, unsigned bits) {
+  int length = 0, skips = 0;
+  uint32_t sizes = 0;
+  while (length < NN_JPEG_SKIP) {
+    unsigned next = bits << length & ((1u << NN_JPEG_SKIP) - 1);
+    unsigned entry = t->fast[next >> (NN_JPEG_SKIP - NN_JPEG_FAST)];
+    int size = nn_jpeg_size_of(entry), skip = nn_jpeg_skip_of(entry);
+    int whole = (int)(entry & 31) - size <= NN_JPEG_SKIP - length;
+    if (!entry || skip == NN_JPEG_BAD || !whole) break;
+    if (skip != NN_JPEG_END && skips + skip > 62) break;
+    length += (int)(entry & 31);
+    skips += skip;
+    sizes += (1u << size) - 1;
+    if (skip == NN_JPEG_END) break;
+  }
+  if (!length) skips = NN_JPEG_BAD;
+  return (uint32_t)length | (uint32_t)skips << 6 | sizes << 13;
+}
+
+static void huffman_build_skips(nn_jpeg_lookup *t) {
+  for (unsigned i = 0; i < 1u << NN_JPEG_SKIP; i++) {
+    t->skip[i] = huffman_skips(t, i);
+  }
+}
+
+void nn_jpeg_build_scan(nn_jpeg *jpeg) {
+  nn_jpeg_kind kind = !jpeg->progressive ? NN_JPEG_AC
+                      : jpeg->scan.high  ? NN_JPEG_AC_REFINE
+                                         : NN_JPEG_AC_FIRST;
+  unsigned dc_made = 0, ac_made = 0, skips_made = 0;
+  for (int i = 0; i < jpeg->scan.components; i++) {
+    const nn_jpeg_component *c = &jpeg->component[jpeg->scan.component[i]];
+    nn_jpeg_lookup *ac = &jpeg->work->lookup[1][c->ac];
+    if (jpeg->scan.first == 0 && !(dc_made >> c->dc & 1)) {
+      huffman_build(&jpeg->codes[0][c->dc], NN_JPEG_DC,
+                    &jpeg->work->lookup[0][c->dc]);
+      dc_made |= 1u << c->dc;
+    }
+    if (jpeg->scan.last > 0 && !(ac_made >> c->ac & 1)) {
+      huffman_build(&jpeg->codes[1][c->ac], kind, ac);
+      ac_made |= 1u << c->ac;
+    }
+    if (kind == NN_JPEG_AC && c->scale <= 1 && !(skips_made >> c->ac & 1)) {
+      huffman_build_skips(ac);
+      skips_made |= 1u << c->ac;
+    }
+  }
+}
+
+/* Bits and restart markers ------------------------------------------------ */
+
+void nn_bits_fill(nn_bits *b) {
+  const uint64_t ones = 0x0101010101010101u;
+  size_t left = (size_t)(b->end - b->p);
+  memmove(b->buffer, b->p, left);
+  uint8_t *to = b->buffer + left, *last = b->buffer + NN_BITS_BUFFER;
+  const uint8_t *from = b->from, *end = b->from_end;
+  while (to < last) {
+    if (end - from >= 8) {
+      uint64_t x;
+      memcpy(&x, from, 8);
+      memcpy(to, &x, 8);
+      if (!((~x - ones) & x & (ones << 7))) {   /* no byte is 0xff */
+        from += 8;
+        to += 8;
+        continue;
+      }
+    }
+    while (from < end && *from != 0xff && to < last) *to++ = *from++;
+    if (to == last) break;
+    /* 0xff 0 is the byte 0xff, and fill bytes may stand between them. */
+    const uint8_t *p = from;
+    while (p < end && *p == 0xff) p++;
+    if (p == end || *p) {
+      b->ended = 1;
+      memset(to, 0, NN_BITS_BLOCK + 16);
+      break;
+    }
+    *to++ = 0xff;
+    from = p + 1;
+  }
+  b->p = b->buffer;
+  b->end = to;
+  b->from = from;
+}
+
+/* Go on with what the file has at p. */
+static void huffman_start(nn_bits *b, const uint8_t *p) {
+  b->bits = 0;
+  b->count = 0;
+  b->p = b->end = b->buffer;
+  b->from = p;
+  b->ended = 0;
+}
+
+/* Behind the marker that is the next thing in the data: *marker, or 0. */
+static const uint8_t *huffman_marker(nn_bits *b, int *marker) {
+  nn_bits_ready(b);
+  const uint8_t *p = b->from;
+  while (p < b->from_end && *p == 0xff) p++;
+  int next = b->ended && b->count + (b->end - b->p) * 8 < 8;
+  *marker = next && p > b->from && p < b->from_end ? *p : 0;
+  return p + 1;
+}
+
+const char *nn_jpeg_restart(nn_jpeg *jpeg) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  int marker;
+  const uint8_t *p = huffman_marker(&w->b, &marker);
+  if (marker != 0xd0 + w->restart) {
+    return "a restart marker is missing or out of order";
+  }
+  huffman_start(&w->b, p);
+  memset(w->last, 0, sizeof(w->last));
+  w->run = 0;
+  w->left = jpeg->restart_interval;
+  w->restart = (w->restart + 1) & 7;
+  return NULL;
+}
+
+void nn_jpeg_walk_begin(nn_jpeg *jpeg) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  memset(w->last, 0, sizeof(w->last));
+  w->run = w->restart = 0;
+  w->left = jpeg->restart_interval;
+  w->b.from_end = jpeg->bytes + jpeg->n;
+  huffman_start(&w->b, jpeg->bytes + jpeg->at);
+}
 
 /*
-** `count` bits at the top of `bits` are valid.  Where the data stops, at a
-** marker or at the end of the file, zeros are handed out instead; `pad` counts
-** them, and who consumed one finds count < pad.
+** Behind the last unit.  Padding is fine, but no byte 0xff can be in it, not
+** even as 0xff 0: that is more data than there are blocks.  Some encoders write
+** a restart marker behind the last unit, too.
 */
-typedef struct huffman_bits {
-  const uint8_t *p, *end;
-  uint64_t bits;
-  int count, pad;
-} huffman_bits;
-
-static inline uint64_t huffman_load(const uint8_t *p) {
-  uint64_t x = 0;
-  for (int i = 0; i < 8; i++) x = x << 8 | p[i];
-  return x;
-}
-
-static void huffman_refill_slowly(huffman_bits *b) {
-  while (b->count <= 56) {
-    const uint8_t *p = b->p;
-    unsigned byte = 0;
-    int real = p < b->end;
-    if (real && *p == 0xff) {
-      /* 0xff 0 is the byte 0xff, and fill bytes may stand between them. */
-      while (p < b->end && *p == 0xff) p++;
-      real = p < b->end && *p == 0;
-      byte = 0xff;
-    } else if (real) {
-      byte = *p;
-    }
-    if (real) {
-      b->p = p + 1;
-      b->bits |= (uint64_t)byte << (56 - b->count);
-    } else {
-      b->pad += 8;
-    }
-    b->count += 8;
+const char *nn_jpeg_walk_end(nn_jpeg *jpeg) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  nn_bits *b = &w->b;
+  if (jpeg->restart_interval && !w->left) {
+    int marker;
+    const uint8_t *p = huffman_marker(b, &marker);
+    if (marker >= 0xd0 && marker <= 0xd7) huffman_start(b, p);
   }
-}
-
-/* At least 32 bits: a code of 16 and the 15 that may follow it. */
-static inline void huffman_refill(huffman_bits *b) {
-  if (b->count >= 32) return;
-  if (b->end - b->p >= 8) {
-    uint64_t x = huffman_load(b->p), inverse = ~x;
-    const uint64_t ones = 0x0101010101010101u;
-    if (!((inverse - ones) & x & (ones << 7))) {   /* no byte is 0xff */
-      int bytes = (63 - b->count) >> 3;
-      /* Bits below `count` are those that come next; the next refill sets them
-      ** to what they are. */
-      b->bits |= x >> b->count;
-      b->p += bytes;
-      b->count += 8 * bytes;
-      return;
-    }
+  const uint8_t *rest = b->p - (b->count >> 3);
+  /* What was read ahead holds no marker, or `from` would stand at it. */
+  jpeg->at = (size_t)(b->from - jpeg->bytes);
+  if (rest < b->end && memchr(rest, 0xff, (size_t)(b->end - rest))) {
+    return "it has more data than blocks";
   }
-  huffman_refill_slowly(b);
+  return NULL;
 }
 
-static inline void huffman_drop(huffman_bits *b, int n) {
-  b->bits <<= n;
-  b->count -= n;
-}
-
-/* The next entry; the bits it stands for are consumed, and *before are those
-** at the code's start. */
-static inline unsigned huffman_next(huffman_bits *b, const nn_jpeg_lookup *t,
-                                    uint64_t *before) {
-  huffman_refill(b);
-  *before = b->bits;
-  unsigned entry = t->fast[b->bits >> (64 - HUFFMAN_FAST)];
-  if (!entry) entry = huffman_long(t, b->bits);
-  huffman_drop(b, (int)(entry & 31));
-  return entry;
-}
-
-/* The bits that follow an entry's code. */
-static inline int huffman_follow(unsigned entry, uint64_t before) {
-  int length = (int)(entry & 31), follow = (int)(entry >> 5 & 15);
-  if (!follow) return 0;
-  return (int)(before << (length - follow) >> (64 - follow));
-}
-
-/* The same as a value of that magnitude category. */
-static inline int huffman_value(unsigned entry, uint64_t before) {
-  int size = (int)(entry >> 5 & 15), v = huffman_follow(entry, before);
-  return size && v < 1 << (size - 1) ? v - (1 << size) + 1 : v;
-}
+/* Baseline blocks --------------------------------------------------------- */
 
 /* Add to a sum of a block; 0 when it is too large then. */
 static inline int huffman_add(uint16_t sum[4], int k, uint64_t amount) {
@@ -233,109 +274,106 @@ static inline int huffman_add(uint16_t sum[4], int k, uint64_t amount) {
   return 1;
 }
 
-/* Baseline blocks --------------------------------------------------------- */
-
-/* The sums of a block, exactly; b is a copy of the reader behind the DC. */
-static const char *huffman_block_range(huffman_bits b, const nn_jpeg_lookup *ac,
+/* The sums of a block, exactly; at is behind the DC. */
+static const char *huffman_block_range(nn_bits_at at, const nn_jpeg_lookup *ac,
                                        int dc, const uint32_t *quant) {
   uint16_t sum[4] = {0};
-  if (!huffman_add(sum, 0, (uint64_t)abs(dc) * quant[0])) return huffman_range;
+  if (!huffman_add(sum, 0, (uint64_t)abs(dc) * quant[0])) return NN_JPEG_RANGE;
   for (int k = 0; k < 63;) {
     uint64_t before;
-    unsigned entry = huffman_next(&b, ac, &before);
-    k += (int)(entry >> 9);
+    nn_bits_refill(&at);
+    unsigned entry = nn_jpeg_next(&at, ac, &before);
+    k += nn_jpeg_skip_of(entry);
     if (k > 63) break;
-    uint64_t size = (uint64_t)abs(huffman_value(entry, before));
-    if (!huffman_add(sum, k, size * quant[k])) return huffman_range;
+    uint64_t size = (uint64_t)abs(nn_jpeg_value(entry, before));
+    if (!huffman_add(sum, k, size * quant[k])) return NN_JPEG_RANGE;
   }
   return NULL;
 }
 
-/* quant has zeros beyond 63, where an end of block goes. */
-static inline const char *huffman_block(huffman_bits *b,
-                                        const nn_jpeg_lookup *dc,
-                                        const nn_jpeg_lookup *ac,
-                                        const uint32_t *quant, int *last) {
-  uint64_t before;
-  unsigned entry = huffman_next(b, dc, &before);
-  if (entry >> 9) return huffman_code;
-  *last += huffman_value(entry, before);
-  huffman_bits start = *b;
-  uint64_t bound = (uint64_t)abs(*last) * quant[0];
-  int k = 0;
-  do {
-    entry = huffman_next(b, ac, &before);
-    k += (int)(entry >> 9);
-    bound += ((uint64_t)quant[k] << (entry >> 5 & 15)) - quant[k];
-  } while (k < 63);
-  if (k > 63 && entry >> 9 != HUFFMAN_END) {
-    return entry >> 9 == HUFFMAN_BAD ? huffman_code : huffman_run;
-  }
-  if (b->count < b->pad) return huffman_short;
+NN_JPEG_INLINE const char *huffman_block(nn_jpeg *jpeg, int c) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  const nn_jpeg_component *component = &jpeg->component[c];
+  const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
+  const uint32_t *quant = jpeg->quant[component->quant];
+  uint64_t before, sizes = 0;
+  nn_bits_at at = nn_bits_begin(&w->b);
+  nn_bits_refill(&at);
+  const nn_jpeg_lookup *table = &jpeg->work->lookup[0][component->dc];
+  unsigned entry = nn_jpeg_next(&at, table, &before);
+  if (nn_jpeg_skip_of(entry)) return NN_JPEG_CODE;
+  int dc = w->last[c] += nn_jpeg_value(entry, before);
+  nn_bits_at start = at;
+  const char *why = nn_jpeg_pass(&at, ac, &sizes);
+  if (why) return why;
+  nn_bits_end(&w->b, &at);
+  if (nn_bits_short(&w->b)) return NN_JPEG_SHORT;
+  /* quant[64] is the largest of those of AC coefficients. */
+  uint64_t bound = (uint64_t)abs(dc) * quant[0] + sizes * quant[64];
   if (bound <= HUFFMAN_RANGE) return NULL;
-  return huffman_block_range(start, ac, *last, quant);
+  return huffman_block_range(start, ac, dc, quant);
 }
 
 /* Progressive blocks ------------------------------------------------------ */
 
-static inline const char *huffman_dc(const nn_jpeg *jpeg, huffman_bits *b,
-                                     const nn_jpeg_lookup *dc, unsigned quant,
-                                     int *last, nn_jpeg_block *block) {
-  huffman_refill(b);
+NN_JPEG_INLINE const char *huffman_dc(nn_jpeg *jpeg, int c,
+                                     nn_jpeg_block *block, nn_bits_at *at) {
+  const nn_jpeg_component *component = &jpeg->component[c];
+  nn_bits_refill(at);
   if (jpeg->scan.high) {
-    huffman_drop(b, 1);
-    return b->count < b->pad ? huffman_short : NULL;
+    nn_bits_drop(at, 1);
+    return NULL;
   }
   uint64_t before;
-  unsigned entry = huffman_next(b, dc, &before);
-  if (entry >> 9) return huffman_code;
-  if (b->count < b->pad) return huffman_short;
-  *last += huffman_value(entry, before);
+  const nn_jpeg_lookup *table = &jpeg->work->lookup[0][component->dc];
+  unsigned entry = nn_jpeg_next(at, table, &before);
+  if (nn_jpeg_skip_of(entry)) return NN_JPEG_CODE;
+  int last = jpeg->work->walk.last[c] += nn_jpeg_value(entry, before);
   /* Refinement adds less than one unit of this scan. */
-  uint64_t most = (((uint64_t)abs(*last) + 1) << jpeg->scan.low) - 1;
-  return huffman_add(block->sum, 0, most * quant) ? NULL : huffman_range;
+  uint64_t most = (((uint64_t)abs(last) + 1) << jpeg->scan.low) - 1;
+  most *= jpeg->quant[component->quant][0];
+  return huffman_add(block->sum, 0, most) ? NULL : NN_JPEG_RANGE;
 }
 
-/* *run is the number of further blocks in which nothing is coded. */
-static const char *huffman_ac_first(const nn_jpeg *jpeg, huffman_bits *b,
-                                    const nn_jpeg_lookup *ac,
-                                    const uint32_t *quant, int *run,
-                                    nn_jpeg_block *block) {
+/* walk.run is the number of further blocks in which nothing is coded. */
+NN_JPEG_INLINE const char *huffman_ac_first(
+    nn_jpeg *jpeg, const nn_jpeg_component *component, nn_jpeg_block *block,
+    nn_bits_at *at) {
+  const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
+  const uint32_t *quant = jpeg->quant[component->quant];
   int k = jpeg->scan.first - 1, last = jpeg->scan.last;
   while (k < last) {
     uint64_t before;
-    unsigned entry = huffman_next(b, ac, &before);
-    int skip = (int)(entry >> 9), size = (int)(entry >> 5 & 15);
-    if (skip == HUFFMAN_BAD) return huffman_code;
-    if (skip == HUFFMAN_END) {
-      *run = (1 << size) - 1 + huffman_follow(entry, before);
-      break;
+    nn_bits_refill(at);
+    unsigned entry = nn_jpeg_next(at, ac, &before);
+    int skip = nn_jpeg_skip_of(entry), size = nn_jpeg_size_of(entry);
+    if (skip == NN_JPEG_BAD) return NN_JPEG_CODE;
+    if (skip == NN_JPEG_END) {
+      jpeg->work->walk.run = (1 << size) - 1 + nn_jpeg_follow(entry, before);
+      return NULL;
     }
     k += skip;
-    if (k > last) return huffman_run;
+    if (k > last) return NN_JPEG_RUN;
     if (!size) continue;
-    uint64_t most = (uint64_t)abs(huffman_value(entry, before));
+    uint64_t most = (uint64_t)abs(nn_jpeg_value(entry, before));
     most = ((most + 1) << jpeg->scan.low) - 1;
-    if (!huffman_add(block->sum, k, most * quant[k])) return huffman_range;
+    if (!huffman_add(block->sum, k, most * quant[k])) return NN_JPEG_RANGE;
     block->nonzero |= (uint64_t)1 << k;
   }
-  return b->count < b->pad ? huffman_short : NULL;
-}
-
-/* Coefficients first to last, both included, as bits. */
-static inline uint64_t huffman_band(int first, int last) {
-  return (~(uint64_t)0 >> (63 - last)) & (~(uint64_t)0 << first);
+  return NULL;
 }
 
 /* A bit for each nonzero coefficient of the band. */
-static void huffman_corrections(huffman_bits *b, uint64_t nonzero) {
-  int n = __builtin_popcountll(nonzero);
-  for (; n > 32; n -= 32) {
-    huffman_refill(b);
-    huffman_drop(b, 32);
+NN_JPEG_INLINE void huffman_corrections(nn_bits_at *at, uint64_t nonzero) {
+  if (!nonzero) return;
+  int n = (int)nn_popcount64(nonzero);
+  if (n > 32) {
+    nn_bits_refill(at);
+    nn_bits_drop(at, 32);
+    n -= 32;
   }
-  huffman_refill(b);
-  huffman_drop(b, n);
+  nn_bits_refill(at);
+  nn_bits_drop(at, n);
 }
 
 /*
@@ -343,193 +381,102 @@ static void huffman_corrections(huffman_bits *b, uint64_t nonzero) {
 ** the next one becomes nonzero; those that are nonzero already and are passed
 ** on the way have a bit each behind it.
 */
-static const char *huffman_ac_refine(const nn_jpeg *jpeg, huffman_bits *b,
-                                     const nn_jpeg_lookup *ac,
-                                     const uint32_t *quant, int *run,
-                                     nn_jpeg_block *block) {
+NN_JPEG_INLINE const char *huffman_ac_refine(
+    nn_jpeg *jpeg, const nn_jpeg_component *component, nn_jpeg_block *block,
+    nn_bits_at *at) {
+  const nn_jpeg_lookup *ac = &jpeg->work->lookup[1][component->ac];
+  const uint32_t *quant = jpeg->quant[component->quant];
   int k = jpeg->scan.first, last = jpeg->scan.last;
   uint64_t before, nonzero = block->nonzero;
   while (k <= last) {
-    unsigned entry = huffman_next(b, ac, &before);
-    int skip = (int)(entry >> 9), size = (int)(entry >> 5 & 15);
-    if (skip == HUFFMAN_BAD) return huffman_code;
-    if (skip == HUFFMAN_END) {
-      *run = (1 << size) - 1 + huffman_follow(entry, before);
-      huffman_corrections(b, nonzero & huffman_band(k, last));
-      break;
+    nn_bits_refill(at);
+    unsigned entry = nn_jpeg_next(at, ac, &before);
+    int skip = nn_jpeg_skip_of(entry), size = nn_jpeg_size_of(entry);
+    if (skip == NN_JPEG_BAD) return NN_JPEG_CODE;
+    if (skip == NN_JPEG_END) {
+      jpeg->work->walk.run = (1 << size) - 1 + nn_jpeg_follow(entry, before);
+      huffman_corrections(at, nonzero & nn_jpeg_band(k, last));
+      return NULL;
     }
-    uint64_t zeros = ~nonzero & huffman_band(k, last);
+    uint64_t zeros = ~nonzero & nn_jpeg_band(k, last);
     for (; skip > 1 && zeros; skip--) zeros &= zeros - 1;
-    if (!zeros) return huffman_run;
+    if (!zeros) return NN_JPEG_RUN;
     int to = __builtin_ctzll(zeros);
-    huffman_corrections(b, nonzero & huffman_band(k, to));
+    huffman_corrections(at, nonzero & nn_jpeg_band(k, to));
     if (size) {
       uint64_t most = ((uint64_t)2 << jpeg->scan.low) - 1;
-      if (!huffman_add(block->sum, to, most * quant[to])) return huffman_range;
+      if (!huffman_add(block->sum, to, most * quant[to])) return NN_JPEG_RANGE;
       block->nonzero |= (uint64_t)1 << to;
     }
     k = to + 1;
   }
-  return b->count < b->pad ? huffman_short : NULL;
+  return NULL;
 }
 
 /* Scans ------------------------------------------------------------------- */
 
-/* What a scan carries from block to block. */
-typedef struct huffman_walk {
-  huffman_bits b;
-  int last[4];    /* DC prediction of each component */
-  int run;        /* blocks that an end-of-band code still covers */
-  int left;       /* units until the next restart marker */
-  int restart;    /* its number, 0 to 7 */
-} huffman_walk;
-
-/* Behind the marker that is the next thing in the data: *marker, or 0. */
-static const uint8_t *huffman_marker(huffman_bits *b, int *marker) {
-  huffman_refill(b);
-  const uint8_t *p = b->p;
-  while (p < b->end && *p == 0xff) p++;
-  int real = b->count - b->pad < 8 && p > b->p && p < b->end;
-  *marker = real ? *p : 0;
-  return p + 1;
-}
-
-static const char *huffman_restart(const nn_jpeg *jpeg, huffman_walk *w) {
-  huffman_bits *b = &w->b;
-  int marker;
-  const uint8_t *p = huffman_marker(b, &marker);
-  if (marker != 0xd0 + w->restart) {
-    return "a restart marker is missing or out of order";
-  }
-  *b = (huffman_bits){p, b->end, 0, 0, 0};
-  memset(w->last, 0, sizeof(w->last));
-  w->run = 0;
-  w->left = jpeg->restart_interval;
-  w->restart = (w->restart + 1) & 7;
-  return NULL;
-}
-
-static inline const char *huffman_any_block(const nn_jpeg *jpeg,
-                                            huffman_walk *w, int c,
-                                            size_t index) {
+/* One function for each kind of scan, so that what is the same for all of its
+** blocks is decided once. */
+NN_JPEG_INLINE nn_jpeg_block *huffman_record(const nn_jpeg *jpeg, int c, int x,
+                                             int y) {
   const nn_jpeg_component *component = &jpeg->component[c];
-  const nn_jpeg_lookup *dc = &jpeg->lookup[0][component->dc];
-  const nn_jpeg_lookup *ac = &jpeg->lookup[1][component->ac];
-  const uint32_t *quant = jpeg->quant[component->quant];
-  if (!jpeg->progressive) {
-    return huffman_block(&w->b, dc, ac, quant, &w->last[c]);
-  }
-  nn_jpeg_block *block = &component->blocks[index];
-  if (jpeg->scan.first == 0) {
-    return huffman_dc(jpeg, &w->b, dc, quant[0], &w->last[c], block);
-  }
+  return &component->blocks[(size_t)y * (size_t)component->stride + (size_t)x];
+}
+
+NN_JPEG_INLINE const char *huffman_each_baseline(nn_jpeg *jpeg, int c, int x,
+                                                 int y) {
+  (void)x;
+  (void)y;
+  nn_bits_ready(&jpeg->work->walk.b);
+  return huffman_block(jpeg, c);
+}
+
+NN_JPEG_INLINE const char *huffman_each_dc(nn_jpeg *jpeg, int c, int x, int y) {
+  nn_bits *b = &jpeg->work->walk.b;
+  nn_bits_ready(b);
+  nn_bits_at at = nn_bits_begin(b);
+  const char *why = huffman_dc(jpeg, c, huffman_record(jpeg, c, x, y), &at);
+  nn_bits_end(b, &at);
+  return nn_bits_short(b) ? NN_JPEG_SHORT : why;
+}
+
+NN_JPEG_INLINE const char *huffman_each_first(nn_jpeg *jpeg, int c, int x,
+                                              int y) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
   if (w->run) {
     w->run--;
-    if (!jpeg->scan.high) return NULL;
-    uint64_t band = huffman_band(jpeg->scan.first, jpeg->scan.last);
-    huffman_corrections(&w->b, block->nonzero & band);
-    return w->b.count < w->b.pad ? huffman_short : NULL;
+    return NULL;
   }
-  return (jpeg->scan.high ? huffman_ac_refine : huffman_ac_first)(
-      jpeg, &w->b, ac, quant, &w->run, block);
+  nn_bits_ready(&w->b);
+  nn_bits_at at = nn_bits_begin(&w->b);
+  const char *why = huffman_ac_first(jpeg, &jpeg->component[c],
+                                     huffman_record(jpeg, c, x, y), &at);
+  nn_bits_end(&w->b, &at);
+  return nn_bits_short(&w->b) ? NN_JPEG_SHORT : why;
 }
 
-/* A scan of one component: its blocks row by row, those alone that hold
-** pixels. */
-static const char *huffman_scan_single(const nn_jpeg *jpeg, huffman_walk *w) {
-  int c = jpeg->scan.component[0];
-  const nn_jpeg_component *component = &jpeg->component[c];
-  for (int y = 0; y < component->rows; y++) {
-    size_t row = (size_t)y * (size_t)component->stride;
-    for (int x = 0; x < component->columns; x++) {
-      const char *why = NULL;
-      if (jpeg->restart_interval && !w->left--) {
-        why = huffman_restart(jpeg, w);
-        w->left--;
-      }
-      if (!why) why = huffman_any_block(jpeg, w, c, row + (size_t)x);
-      if (why) return why;
-    }
+NN_JPEG_INLINE const char *huffman_each_refine(nn_jpeg *jpeg, int c, int x,
+                                               int y) {
+  nn_jpeg_walk *w = &jpeg->work->walk;
+  nn_jpeg_block *block = huffman_record(jpeg, c, x, y);
+  const char *why = NULL;
+  nn_bits_ready(&w->b);
+  nn_bits_at at = nn_bits_begin(&w->b);
+  if (w->run) {
+    w->run--;
+    uint64_t band = nn_jpeg_band(jpeg->scan.first, jpeg->scan.last);
+    huffman_corrections(&at, block->nonzero & band);
+  } else {
+    why = huffman_ac_refine(jpeg, &jpeg->component[c], block, &at);
   }
-  return NULL;
-}
-
-/* The blocks of one minimum coded unit. */
-static const char *huffman_unit(const nn_jpeg *jpeg, huffman_walk *w, int x,
-                                int y) {
-  for (int i = 0; i < jpeg->scan.components; i++) {
-    int c = jpeg->scan.component[i];
-    const nn_jpeg_component *component = &jpeg->component[c];
-    for (int v = 0; v < component->v; v++) {
-      size_t row = (size_t)(y * component->v + v) * (size_t)component->stride;
-      for (int h = 0; h < component->h; h++) {
-        size_t index = row + (size_t)(x * component->h + h);
-        const char *why = huffman_any_block(jpeg, w, c, index);
-        if (why) return why;
-      }
-    }
-  }
-  return NULL;
-}
-
-static const char *huffman_scan_interleaved(const nn_jpeg *jpeg,
-                                            huffman_walk *w) {
-  for (int y = 0; y < jpeg->units_y; y++) {
-    for (int x = 0; x < jpeg->units_x; x++) {
-      const char *why = NULL;
-      if (jpeg->restart_interval && !w->left--) {
-        why = huffman_restart(jpeg, w);
-        w->left--;
-      }
-      if (!why) why = huffman_unit(jpeg, w, x, y);
-      if (why) return why;
-    }
-  }
-  return NULL;
-}
-
-/*
-** Behind the last unit.  Padding is fine, but no byte 0xff can be in it, not
-** even as 0xff 0: that is more data than there are blocks.  Some encoders write
-** a restart marker behind the last unit, too.
-*/
-static const char *huffman_finish(const nn_jpeg *jpeg, huffman_walk *w) {
-  huffman_bits *b = &w->b;
-  if (jpeg->restart_interval && !w->left) {
-    int marker;
-    const uint8_t *p = huffman_marker(b, &marker);
-    if (marker >= 0xd0 && marker <= 0xd7) *b = (huffman_bits){.p = p};
-  }
-  int left = b->count - b->pad;
-  uint64_t rest = b->bits << (left & 7);
-  for (; left >= 8; left -= 8, rest <<= 8) {
-    if (rest >> 56 == 0xff) return "it has more data than blocks";
-  }
-  return NULL;
+  nn_bits_end(&w->b, &at);
+  return nn_bits_short(&w->b) ? NN_JPEG_SHORT : why;
 }
 
 const char *nn_jpeg_walk_scan(nn_jpeg *jpeg) {
-  int kind = !jpeg->progressive ? HUFFMAN_AC
-             : jpeg->scan.high  ? HUFFMAN_AC_REFINE
-                                : HUFFMAN_AC_FIRST;
-  for (int i = 0; i < jpeg->scan.components; i++) {
-    const nn_jpeg_component *c = &jpeg->component[jpeg->scan.component[i]];
-    if (jpeg->scan.first == 0) {
-      huffman_build(&jpeg->codes[0][c->dc], HUFFMAN_DC,
-                    &jpeg->lookup[0][c->dc]);
-    }
-    if (jpeg->scan.last > 0) {
-      huffman_build(&jpeg->codes[1][c->ac], kind, &jpeg->lookup[1][c->ac]);
-    }
-  }
-  huffman_walk w = {.left = jpeg->restart_interval};
-  w.b.p = jpeg->bytes + jpeg->at;
-  w.b.end = jpeg->bytes + jpeg->n;
-  const char *why = jpeg->scan.components == 1
-                        ? huffman_scan_single(jpeg, &w)
-                        : huffman_scan_interleaved(jpeg, &w);
-  if (!why) why = huffman_finish(jpeg, &w);
-  /* What was read ahead holds no marker, or p would stand at it. */
-  jpeg->at = (size_t)(w.b.p - jpeg->bytes);
-  return why;
+  nn_jpeg_build_scan(jpeg);
+  if (!jpeg->progressive) return nn_jpeg_walk_all(jpeg, huffman_each_baseline);
+  if (jpeg->scan.first == 0) return nn_jpeg_walk_all(jpeg, huffman_each_dc);
+  if (!jpeg->scan.high) return nn_jpeg_walk_all(jpeg, huffman_each_first);
+  return nn_jpeg_walk_all(jpeg, huffman_each_refine);
 }

@@ -31,7 +31,7 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "jpeg.h"
 
 /* More scans than any encoder writes; 10 are usual.  Each may cost a pass over
 ** all blocks, however short it is. */
@@ -57,7 +57,7 @@ enum {
   JPEG_COM = 0xfe
 };
 
-static nn_status jpeg_damaged(nn_error *err, const char *why) {
+nn_status nn_jpeg_damaged(nn_error *err, const char *why) {
   return nn_fail(err, NN_PICTURE, "the JPEG is damaged: %s", why);
 }
 
@@ -87,9 +87,9 @@ static nn_status jpeg_segment(nn_jpeg *jpeg, const uint8_t **data, int *length,
   const uint8_t *p = jpeg->bytes + jpeg->at;
   size_t left = jpeg->n - jpeg->at;
   if (left < 2 || (size_t)jpeg_u16(p) > left) {
-    return jpeg_damaged(err, "it ends within a segment");
+    return nn_jpeg_damaged(err, "it ends within a segment");
   }
-  if (jpeg_u16(p) < 2) return jpeg_damaged(err, "a segment has no length");
+  if (jpeg_u16(p) < 2) return nn_jpeg_damaged(err, "a segment has no length");
   *data = p + 2;
   *length = jpeg_u16(p) - 2;
   jpeg->at += (size_t)jpeg_u16(p);
@@ -110,17 +110,18 @@ static nn_status jpeg_quantisers(nn_jpeg *jpeg, const uint8_t *p, int length,
   while (length > 0) {
     int wide = p[0] >> 4, table = p[0] & 15, size = 64 << wide;
     if (wide > 1 || table > 3 || length < 1 + size) {
-      return jpeg_damaged(err, "a quantisation table is malformed");
+      return nn_jpeg_damaged(err, "a quantisation table is malformed");
     }
     p++;
-    uint32_t quant[64];
+    uint32_t quant[65] = {0};
     for (int k = 0; k < 64; k++) {
       quant[k] = wide ? (uint32_t)jpeg_u16(p + 2 * k) : p[k];
-      if (!quant[k]) return jpeg_damaged(err, "a quantiser is 0");
+      if (!quant[k]) return nn_jpeg_damaged(err, "a quantiser is 0");
+      if (k && quant[k] > quant[64]) quant[64] = quant[k];
     }
     if (jpeg->progressive && jpeg_quant_in_use(jpeg, table) &&
         memcmp(jpeg->quant[table], quant, sizeof(quant))) {
-      return jpeg_damaged(err, "a quantisation table changes between scans");
+      return nn_jpeg_damaged(err, "a quantisation table changes between scans");
     }
     memcpy(jpeg->quant[table], quant, sizeof(quant));
     p += size;
@@ -145,7 +146,7 @@ static nn_status jpeg_huffman_codes(nn_jpeg *jpeg, const uint8_t *p, int length,
     /* 256 symbols would be legal, but no encoder has more than 175, and the
     ** last of 256 is misread by stb_image. */
     if (!fits || total > 255 || length < 17 + total) {
-      return jpeg_damaged(err, "a Huffman table is malformed");
+      return nn_jpeg_damaged(err, "a Huffman table is malformed");
     }
     nn_jpeg_codes *codes = &jpeg->codes[kind][table];
     memset(codes, 0, sizeof(*codes));
@@ -167,10 +168,10 @@ static int jpeg_is_other(int marker) {
 
 /* Segments that may stand anywhere before the end. */
 static nn_status jpeg_other_segment(nn_jpeg *jpeg, int marker, nn_error *err) {
-  const uint8_t *p;
-  int length;
+  const uint8_t *p = NULL;
+  int length = 0;
   if (!jpeg_is_other(marker)) {
-    return jpeg_damaged(err, "a marker is unknown or missing");
+    return nn_jpeg_damaged(err, "a marker is unknown or missing");
   }
   nn_status status = jpeg_segment(jpeg, &p, &length, err);
   if (status) return status;
@@ -180,13 +181,16 @@ static nn_status jpeg_other_segment(nn_jpeg *jpeg, int marker, nn_error *err) {
     case JPEG_DHT:
       return jpeg_huffman_codes(jpeg, p, length, err);
     case JPEG_DRI:
-      if (length != 2) return jpeg_damaged(err, "a segment is malformed");
+      if (length != 2) return nn_jpeg_damaged(err, "a segment is malformed");
       jpeg->restart_interval = jpeg_u16(p);
       return NN_OK;
     case JPEG_DNL:
       if (length != 2 || jpeg_u16(p) != jpeg->height) {
-        return jpeg_damaged(err, "its height is given twice");
+        return nn_jpeg_damaged(err, "its height is given twice");
       }
+      return NN_OK;
+    case JPEG_APP0:
+      if (length >= 5 && !memcmp(p, "JFIF", 5)) jpeg->jfif = 1;
       return NN_OK;
     case JPEG_APP1:
       if (!jpeg->orientation && length >= 6 && !memcmp(p, "Exif\0", 6)) {
@@ -196,7 +200,7 @@ static nn_status jpeg_other_segment(nn_jpeg *jpeg, int marker, nn_error *err) {
     case JPEG_APP14:
       if (length < 12 || memcmp(p, "Adobe", 6)) return NN_OK;
       if (jpeg->scans && jpeg->adobe != p[11]) {
-        return jpeg_damaged(err, "its colours change between scans");
+        return nn_jpeg_damaged(err, "its colours change between scans");
       }
       jpeg->adobe = p[11];
       return NN_OK;
@@ -222,6 +226,8 @@ static nn_status jpeg_layout(nn_jpeg *jpeg, nn_error *err) {
     if (jpeg->component[i].h > h_max) h_max = jpeg->component[i].h;
     if (jpeg->component[i].v > v_max) v_max = jpeg->component[i].v;
   }
+  jpeg->h_max = h_max;
+  jpeg->v_max = v_max;
   jpeg->units_x = (jpeg->width + 8 * h_max - 1) / (8 * h_max);
   jpeg->units_y = (jpeg->height + 8 * v_max - 1) / (8 * v_max);
   for (int i = 0; i < jpeg->components; i++) {
@@ -239,14 +245,14 @@ static nn_status jpeg_layout(nn_jpeg *jpeg, nn_error *err) {
 }
 
 static nn_status jpeg_frame(nn_jpeg *jpeg, int marker, nn_error *err) {
-  const uint8_t *p;
-  int length;
+  const uint8_t *p = NULL;
+  int length = 0;
   if (marker > JPEG_SOF2) return jpeg_unsupported_frame(marker, err);
-  if (jpeg->components) return jpeg_damaged(err, "it has two frames");
+  if (jpeg->components) return nn_jpeg_damaged(err, "it has two frames");
   nn_status status = jpeg_segment(jpeg, &p, &length, err);
   if (status) return status;
   if (length < 6 || length != 6 + 3 * p[5]) {
-    return jpeg_damaged(err, "its frame header is malformed");
+    return nn_jpeg_damaged(err, "its frame header is malformed");
   }
   if (p[0] != 8) {
     return nn_fail(err, NN_PICTURE, "JPEG of %d bits is not supported", p[0]);
@@ -255,7 +261,7 @@ static nn_status jpeg_frame(nn_jpeg *jpeg, int marker, nn_error *err) {
   jpeg->height = jpeg_u16(p + 1);
   jpeg->width = jpeg_u16(p + 3);
   if (!jpeg->height || !jpeg->width) {
-    return jpeg_damaged(err, "its header gives no size");
+    return nn_jpeg_damaged(err, "its header gives no size");
   }
   if (p[5] != 1 && p[5] != 3 && p[5] != 4) {
     return nn_fail(err, NN_PICTURE, "JPEG of %d components is not supported",
@@ -269,7 +275,7 @@ static nn_status jpeg_frame(nn_jpeg *jpeg, int marker, nn_error *err) {
                              .quant = q[2]};
     int bad = !c->h || c->h > 4 || !c->v || c->v > 4 || c->quant > 3;
     for (int j = 0; j < i; j++) bad |= jpeg->component[j].id == c->id;
-    if (bad) return jpeg_damaged(err, "its frame header is malformed");
+    if (bad) return nn_jpeg_damaged(err, "its frame header is malformed");
   }
   return jpeg_layout(jpeg, err);
 }
@@ -292,7 +298,7 @@ static nn_status jpeg_scan_components(nn_jpeg *jpeg, const uint8_t *p,
     int tables = p[2 * i + 1];
     if (index < 0 || seen >> index & 1 || tables >> 4 > 3 ||
         (tables & 15) > 3) {
-      return jpeg_damaged(err, "a scan header is malformed");
+      return nn_jpeg_damaged(err, "a scan header is malformed");
     }
     nn_jpeg_component *c = &jpeg->component[index];
     jpeg->scan.component[i] = index;
@@ -301,16 +307,16 @@ static nn_status jpeg_scan_components(nn_jpeg *jpeg, const uint8_t *p,
     c->dc = tables >> 4;
     c->ac = tables & 15;
     if (!jpeg->quant[c->quant][0]) {
-      return jpeg_damaged(err, "a quantisation table is missing");
+      return nn_jpeg_damaged(err, "a quantisation table is missing");
     }
     int refines_dc = jpeg->scan.first == 0 && jpeg->scan.high;
     if ((jpeg->scan.first == 0 && !refines_dc && !jpeg->codes[0][c->dc].defined)
         || (jpeg->scan.last > 0 && !jpeg->codes[1][c->ac].defined)) {
-      return jpeg_damaged(err, "a Huffman table is missing");
+      return nn_jpeg_damaged(err, "a Huffman table is missing");
     }
   }
   if (jpeg->scan.components > 1 && blocks > 10) {
-    return jpeg_damaged(err, "its sampling factors are too large");
+    return nn_jpeg_damaged(err, "its sampling factors are too large");
   }
   return NN_OK;
 }
@@ -322,12 +328,12 @@ static nn_status jpeg_scan_progress(nn_jpeg *jpeg, nn_error *err) {
   for (int i = 0; i < jpeg->scan.components; i++) {
     nn_jpeg_component *c = &jpeg->component[jpeg->scan.component[i]];
     if (first > 0 && c->known[0] < 0) {
-      return jpeg_damaged(err, "a scan comes before the one it builds on");
+      return nn_jpeg_damaged(err, "a scan comes before the one it builds on");
     }
     for (int k = first; k <= last; k++) {
       int expected = high ? high : -1;
       if (c->known[k] != expected) {
-        return jpeg_damaged(err, "a scan repeats or skips another");
+        return nn_jpeg_damaged(err, "a scan repeats or skips another");
       }
       c->known[k] = (int8_t)low;
     }
@@ -336,14 +342,14 @@ static nn_status jpeg_scan_progress(nn_jpeg *jpeg, nn_error *err) {
 }
 
 static nn_status jpeg_scan_header(nn_jpeg *jpeg, nn_error *err) {
-  const uint8_t *p;
-  int length;
-  if (!jpeg->components) return jpeg_damaged(err, "a scan has no frame");
+  const uint8_t *p = NULL;
+  int length = 0;
+  if (!jpeg->components) return nn_jpeg_damaged(err, "a scan has no frame");
   nn_status status = jpeg_segment(jpeg, &p, &length, err);
   if (status) return status;
   int n = length > 0 ? p[0] : 0;
   if (n < 1 || n > jpeg->components || length != 4 + 2 * n) {
-    return jpeg_damaged(err, "a scan header is malformed");
+    return nn_jpeg_damaged(err, "a scan header is malformed");
   }
   const uint8_t *q = p + 1 + 2 * n;
   jpeg->scan.components = n;
@@ -363,7 +369,7 @@ static nn_status jpeg_scan_header(nn_jpeg *jpeg, nn_error *err) {
     bad = jpeg->scan.first || q[2];
     jpeg->scan.last = 63;
   }
-  if (bad) return jpeg_damaged(err, "a scan header is malformed");
+  if (bad) return nn_jpeg_damaged(err, "a scan header is malformed");
   status = jpeg_scan_components(jpeg, p + 1, err);
   return status ? status : jpeg_scan_progress(jpeg, err);
 }
@@ -395,19 +401,17 @@ static nn_status jpeg_to_scan(nn_jpeg *jpeg, int *more, nn_error *err) {
   }
 }
 
-static void jpeg_open(nn_jpeg *jpeg, const uint8_t *bytes, size_t n) {
+nn_status nn_jpeg_open(nn_jpeg *jpeg, const uint8_t *bytes, size_t n,
+                       nn_error *err) {
+  int more;
   jpeg->bytes = bytes;
   jpeg->n = n;
   jpeg->at = 2;   /* behind SOI, which told that this is a JPEG */
   jpeg->adobe = -1;
-}
-
-/* The first scan must come, with all that is needed to know what it shows. */
-static nn_status jpeg_open_scan(nn_jpeg *jpeg, nn_error *err) {
-  int more;
   nn_status status = jpeg_to_scan(jpeg, &more, err);
   if (status) return status;
-  if (!more) return jpeg_damaged(err, "it ends before its first scan");
+  /* All that is needed to know what it shows is there by now. */
+  if (!more) return nn_jpeg_damaged(err, "it ends before its first scan");
   if (jpeg->components == 4 && jpeg->adobe != 0 && jpeg->adobe != 2) {
     return nn_fail(err, NN_PICTURE,
                    "JPEG of 4 components without Adobe's marker is not "
@@ -420,8 +424,7 @@ nn_status nn_jpeg_read_info(const uint8_t *bytes, size_t n,
                             nn_picture_info *info, nn_error *err) {
   nn_jpeg jpeg;
   memset(&jpeg, 0, sizeof(jpeg));
-  jpeg_open(&jpeg, bytes, n);
-  nn_status status = jpeg_open_scan(&jpeg, err);
+  nn_status status = nn_jpeg_open(&jpeg, bytes, n, err);
   if (status) return status;
   info->format = "jpeg";
   info->width = jpeg.width;
@@ -435,46 +438,55 @@ nn_status nn_jpeg_read_info(const uint8_t *bytes, size_t n,
 static nn_status jpeg_complete(const nn_jpeg *jpeg, nn_error *err) {
   for (int i = 0; i < jpeg->components; i++) {
     const nn_jpeg_component *c = &jpeg->component[i];
-    if (c->known[0] < 0) return jpeg_damaged(err, "a component is missing");
+    if (c->known[0] < 0) return nn_jpeg_damaged(err, "a component is missing");
     for (int k = 0; k < 64 && !jpeg->ended; k++) {
-      if (c->known[k]) return jpeg_damaged(err, "it ends early");
+      if (c->known[k]) return nn_jpeg_damaged(err, "it ends early");
     }
   }
   return NN_OK;
 }
 
-static nn_status jpeg_scans(const nn_memory *mem, nn_jpeg *jpeg,
-                            nn_error *err) {
-  nn_status status = jpeg_open_scan(jpeg, err);
-  for (int i = 0; !status && jpeg->progressive && i < jpeg->components; i++) {
+nn_status nn_jpeg_scans(const nn_memory *mem, nn_jpeg *jpeg,
+                        const char *(*scan)(nn_jpeg *jpeg), nn_error *err) {
+  nn_status status = NN_OK;
+  jpeg->work = nn_alloc(mem, sizeof(*jpeg->work));
+  if (!jpeg->work) return nn_fail(err, NN_NOMEM, "out of memory");
+  for (int more = 1; !status && more;) {
+    const char *why = NULL;
+    if (++jpeg->scans > JPEG_SCANS_MAX) {
+      status = nn_fail(err, NN_PICTURE, "JPEG of more than %d scans is not "
+                       "supported", JPEG_SCANS_MAX);
+    } else if ((why = scan(jpeg)) != NULL) {
+      status = nn_fail(err, NN_PICTURE, "the JPEG is damaged: in scan %d, %s",
+                       jpeg->scans, why);
+    } else {
+      status = jpeg_to_scan(jpeg, &more, err);
+    }
+  }
+  nn_free(mem, jpeg->work);
+  return status ? status : jpeg_complete(jpeg, err);
+}
+
+/* What a progressive file needs. */
+static nn_status jpeg_blocks(const nn_memory *mem, nn_jpeg *jpeg,
+                             nn_error *err) {
+  for (int i = 0; i < jpeg->components; i++) {
     nn_jpeg_component *c = &jpeg->component[i];
     size_t count = (size_t)c->stride * (size_t)(jpeg->units_y * c->v);
     c->blocks = nn_zalloc(mem, nn_mul(count, sizeof(*c->blocks)));
-    if (!c->blocks) status = nn_fail(err, NN_NOMEM, "out of memory");
+    if (!c->blocks) return nn_fail(err, NN_NOMEM, "out of memory");
   }
-  for (int more = 1; !status && more;) {
-    if (++jpeg->scans > JPEG_SCANS_MAX) {
-      return nn_fail(err, NN_PICTURE, "JPEG of more than %d scans is not "
-                     "supported", JPEG_SCANS_MAX);
-    }
-    const char *why = nn_jpeg_walk_scan(jpeg);
-    if (why) {
-      return nn_fail(err, NN_PICTURE, "the JPEG is damaged: in scan %d, %s",
-                     jpeg->scans, why);
-    }
-    status = jpeg_to_scan(jpeg, &more, err);
-  }
-  return status ? status : jpeg_complete(jpeg, err);
+  return NN_OK;
 }
 
 nn_status nn_jpeg_check(const nn_memory *mem, const uint8_t *bytes, size_t n,
                         size_t *end, nn_error *err) {
-  nn_jpeg *jpeg = nn_zalloc(mem, sizeof(*jpeg));
-  if (!jpeg) return nn_fail(err, NN_NOMEM, "out of memory");
-  jpeg_open(jpeg, bytes, n);
-  nn_status status = jpeg_scans(mem, jpeg, err);
-  *end = jpeg->ended ? 0 : jpeg->at;
-  for (int i = 0; i < 4; i++) nn_free(mem, jpeg->component[i].blocks);
-  nn_free(mem, jpeg);
+  nn_jpeg jpeg;
+  memset(&jpeg, 0, sizeof(jpeg));
+  nn_status status = nn_jpeg_open(&jpeg, bytes, n, err);
+  if (!status && jpeg.progressive) status = jpeg_blocks(mem, &jpeg, err);
+  if (!status) status = nn_jpeg_scans(mem, &jpeg, nn_jpeg_walk_scan, err);
+  *end = jpeg.ended ? 0 : jpeg.at;
+  for (int i = 0; i < 4; i++) nn_free(mem, jpeg.component[i].blocks);
   return status;
 }

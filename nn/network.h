@@ -70,16 +70,42 @@ typedef struct nn_picture_info {
 } nn_picture_info;
 
 /*
+** A component of a JPEG at reduced scale, of samples that are larger than the
+** picture's pixels.  In both, [0] is about columns as shown and [1] about rows:
+** sample i of an axis covers pixels from origin + i * unit on, as far as they
+** are in the picture, and lies i steps from the first.
+*/
+typedef struct nn_channel {
+  const uint8_t *samples;
+  ptrdiff_t step[2];
+  int count[2], unit[2], origin[2];
+} nn_channel;
+
+typedef enum nn_colours {
+  NN_COLOURS_GREY,
+  NN_COLOURS_RGB,
+  NN_COLOURS_YCC,
+  NN_COLOURS_CMYK,
+  NN_COLOURS_YCCK
+} nn_colours;
+
+/*
 ** RGB24 pixels, 8 bits a channel.  The pixel at column x and row y of the
 ** picture as shown starts at pixels + x * dx + y * dy; dx and dy are bytes and
 ** may be negative or swapped, which is how orientation is applied without a
 ** copy.  `owned` is what nn_picture_free releases, NULL for borrowed pixels.
+**
+** Where `channels` is not 0, which only nn_picture_decode_for does, there are
+** no pixels but these channels, and nn_resize is what can be done with them.
 */
 typedef struct nn_picture {
   const uint8_t *pixels;
   int width, height;
   ptrdiff_t dx, dy;
   void *owned;
+  int channels;
+  nn_colours colours;
+  nn_channel channel[4];
 } nn_picture;
 
 /*
@@ -115,7 +141,8 @@ typedef enum nn_filter {
 /*
 ** Resize the rectangle (x, y, w, h) of src to dst_w * dst_h pixels of
 ** interleaved RGB24 at dst.  Fixed point: exact, and the same everywhere; the
-** arithmetic is defined in weights/README.md.
+** arithmetic is defined in weights/README.md.  Channels are averaged, whatever
+** the filter.
 */
 nn_status nn_resize(const nn_memory *mem, const nn_picture *src, int x, int y,
                     int w, int h, nn_filter filter, int dst_w, int dst_h,
@@ -180,6 +207,15 @@ int nn_model_last_blob(const nn_model *model);
 */
 nn_status nn_prepare(const nn_memory *mem, const nn_model *model,
                      const nn_picture *picture, float *dst, nn_error *err);
+
+/*
+** nn_picture_decode for this model's eyes alone: a large JPEG comes at reduced
+** scale where the model's preprocessing asks for that.
+*/
+nn_status nn_picture_decode_for(const nn_memory *mem, const nn_model *model,
+                                const void *bytes, size_t n,
+                                uint64_t max_pixels, nn_picture *out,
+                                nn_error *err);
 
 /* The forward pass -------------------------------------------------------- */
 

@@ -162,6 +162,7 @@ typedef struct nn_tensor {
 
 typedef struct nn_preprocess {
   int bgr, area, crop;
+  int reduced;            /* samples per pixel of a reduced JPEG, 0: full */
   int height, width;      /* resized to this, then cropped to the input */
   float mean[3], scale[3];
 } nn_preprocess;
@@ -413,71 +414,6 @@ static inline unsigned nn_popcount64(uint64_t x) {
 
 /* The orientation, 1 to 8, that a TIFF structure (what EXIF is) asks for. */
 int nn_exif_orientation(const uint8_t *tiff, size_t n);
-
-/* jpeg.c and huffman.c: is a JPEG whole? ---------------------------------- */
-
-/* A DHT table: codes per length, and their symbols in order of the codes. */
-typedef struct nn_jpeg_codes {
-  int defined;
-  uint8_t count[17];
-  uint8_t values[256];
-} nn_jpeg_codes;
-
-/* The same, made ready for one scan by huffman.c. */
-typedef struct nn_jpeg_lookup {
-  uint16_t fast[1 << 10];
-  uint32_t limit[17];      /* end of the codes of a length, as 16 bits */
-  int offset[17];          /* from a code to its place in values */
-  const uint8_t *values;
-  int kind;
-} nn_jpeg_lookup;
-
-/* What is known of a block between the scans of a progressive file. */
-typedef struct nn_jpeg_block {
-  uint64_t nonzero;        /* bit k: coefficient k, in zigzag order */
-  uint16_t sum[4];         /* bounds on its size, see huffman.c */
-} nn_jpeg_block;
-
-typedef struct nn_jpeg_component {
-  int id, h, v;
-  int quant, dc, ac;       /* tables */
-  int columns, rows;       /* blocks that hold pixels */
-  int stride;              /* blocks in a row, those of whole units */
-  int8_t known[64];        /* bits of a coefficient still to come; -1: all */
-  nn_jpeg_block *blocks;   /* progressive only */
-} nn_jpeg_component;
-
-typedef struct nn_jpeg {
-  const uint8_t *bytes;
-  size_t n, at;            /* where the reader is */
-  int width, height, components, progressive;
-  int adobe;               /* transform of the Adobe marker, -1 without one */
-  int orientation;         /* 0: no EXIF seen */
-  int restart_interval;    /* units between restart markers, 0: none */
-  int units_x, units_y;    /* minimum coded units */
-  int scans;
-  int ended;               /* by an end-of-image marker */
-  struct {
-    int components, component[4];
-    int first, last;       /* coefficients */
-    int high, low;         /* successive approximation */
-  } scan;
-  nn_jpeg_component component[4];
-  uint32_t quant[4][192];  /* zigzag, zeros from 64 on; quant[0] 0: none */
-  nn_jpeg_codes codes[2][4];     /* DC, AC */
-  nn_jpeg_lookup lookup[2][4];
-} nn_jpeg;
-
-/* Fills all of *info.  O(segments before the first scan). */
-nn_status nn_jpeg_read_info(const uint8_t *bytes, size_t n,
-                            nn_picture_info *info, nn_error *err);
-/* NN_OK when every block of every component is coded in full.  *end is where
-** the end-of-image marker is missing, 0 when it is there. */
-nn_status nn_jpeg_check(const nn_memory *mem, const uint8_t *bytes, size_t n,
-                        size_t *end, nn_error *err);
-/* Walk the entropy-coded data of the scan whose header was read, from `at`;
-** NULL, or why it is refused ("its data ends early"). */
-const char *nn_jpeg_walk_scan(nn_jpeg *jpeg);
 
 /* container.c: are a PNG and a BMP whole? --------------------------------- */
 

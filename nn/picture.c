@@ -14,6 +14,9 @@
 **      moving pixels but by the steps from column to column and from row to
 **      row, which may be swapped and negative.
 **
+** Where a network wants little of a large JPEG, reduce.c takes the place of 3
+** and 4.
+**
 ** All of it is integer arithmetic, so the pixels are the same on every machine.
 **
 ** stb_image is compiled into this file and nowhere else, as static functions:
@@ -46,7 +49,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "nn_int.h"
+#include "jpeg.h"
 
 /* Memory for stb_image ---------------------------------------------------- */
 
@@ -265,37 +268,6 @@ int nn_exif_orientation(const uint8_t *p, size_t n) {
   return 1;
 }
 
-/* Turn rows of pixels of `step` bytes, stored as the file has them, into the
-** picture as shown.  picture->width and height are as stored. */
-static void picture_orient(nn_picture *picture, ptrdiff_t step,
-                           int orientation) {
-  ptrdiff_t dx = step, dy = step * picture->width;
-  ptrdiff_t right = dx * (picture->width - 1);
-  ptrdiff_t bottom = dy * (picture->height - 1);
-  int o = orientation - 1;
-  /* Whether columns are counted from the right, and rows from the bottom; from
-  ** 5 on, a column as stored is a row as shown. */
-  static const uint8_t mirror_x[8] = {0, 1, 1, 0, 0, 0, 1, 1};
-  static const uint8_t mirror_y[8] = {0, 0, 1, 1, 0, 1, 1, 0};
-  if (mirror_x[o]) {
-    picture->pixels += right;
-    dx = -dx;
-  }
-  if (mirror_y[o]) {
-    picture->pixels += bottom;
-    dy = -dy;
-  }
-  picture->dx = dx;
-  picture->dy = dy;
-  if (orientation >= 5) {
-    int width = picture->width;
-    picture->width = picture->height;
-    picture->height = width;
-    picture->dx = dy;
-    picture->dy = dx;
-  }
-}
-
 /* Pixels ------------------------------------------------------------------ */
 
 /* 16 bits a channel become 8, in place: the upper ones. */
@@ -481,41 +453,75 @@ static nn_status picture_budget(const nn_picture_info *info, uint64_t max,
   return NN_OK;
 }
 
-nn_status nn_picture_decode(const nn_memory *mem, const void *bytes, size_t n,
-                            uint64_t max_pixels, nn_picture *out,
-                            nn_error *err) {
-  picture_format format = PICTURE_JPEG;
-  nn_picture_info info;
+/* Decode in full; info is as stored. */
+static nn_status picture_full(const nn_memory *mem, const void *bytes, size_t n,
+                              picture_format format,
+                              const nn_picture_info *info, nn_picture *out,
+                              nn_error *err) {
   picture_pixels pixels = {NULL, NULL, 3};
-  nn_status status = picture_header(bytes, n, &format, &info, err);
-  if (!status) status = picture_budget(&info, max_pixels, err);
-  if (status) return status;
+  nn_status status;
   switch (format) {
     case PICTURE_JPEG:
-      status = picture_jpeg(mem, bytes, n, &info, &pixels, err);
+      status = picture_jpeg(mem, bytes, n, info, &pixels, err);
       break;
     case PICTURE_PNG:
-      status = picture_png(mem, bytes, n, &info, &pixels, err);
+      status = picture_png(mem, bytes, n, info, &pixels, err);
       break;
     case PICTURE_GIF:
       status = picture_gif(mem, bytes, n, &pixels, err);
       break;
     default:
-      status = picture_bmp(mem, bytes, n, &info, &pixels, err);
+      status = picture_bmp(mem, bytes, n, info, &pixels, err);
   }
   if (status) return status;
   if (pixels.step == 4) {
-    picture_on_white(pixels.bytes, (size_t)info.width * (size_t)info.height);
+    picture_on_white(pixels.bytes, (size_t)info->width * (size_t)info->height);
   }
-  *out = (nn_picture){pixels.bytes, info.width, info.height, 0, 0,
-                      pixels.owned};
-  picture_orient(out, pixels.step, info.orientation);
+  *out = (nn_picture){.pixels = pixels.bytes, .width = info->width,
+                      .height = info->height, .dx = pixels.step,
+                      .dy = (ptrdiff_t)pixels.step * info->width,
+                      .owned = pixels.owned};
   return NN_OK;
+}
+
+nn_status nn_picture_decode_as(const nn_memory *mem,
+                               const nn_preprocess *preprocess,
+                               const void *bytes, size_t n,
+                               uint64_t max_pixels, nn_picture *out,
+                               nn_error *err) {
+  picture_format format = PICTURE_JPEG;
+  nn_picture_info info;
+  int done = 0;
+  nn_status status = picture_header(bytes, n, &format, &info, err);
+  if (!status) status = picture_budget(&info, max_pixels, err);
+  if (!status && format == PICTURE_JPEG && preprocess && preprocess->reduced) {
+    status = nn_jpeg_reduce(mem, bytes, n, preprocess, out, &done, err);
+  }
+  if (!status && !done) {
+    status = picture_full(mem, bytes, n, format, &info, out, err);
+  }
+  if (!status) nn_orient(out, info.orientation);
+  return status;
+}
+
+nn_status nn_picture_decode(const nn_memory *mem, const void *bytes, size_t n,
+                            uint64_t max_pixels, nn_picture *out,
+                            nn_error *err) {
+  return nn_picture_decode_as(mem, NULL, bytes, n, max_pixels, out, err);
+}
+
+nn_status nn_picture_decode_for(const nn_memory *mem, const nn_model *model,
+                                const void *bytes, size_t n,
+                                uint64_t max_pixels, nn_picture *out,
+                                nn_error *err) {
+  return nn_picture_decode_as(mem, &model->preprocess, bytes, n, max_pixels,
+                              out, err);
 }
 
 void nn_picture_borrow(const uint8_t *rgb, int width, int height,
                        nn_picture *out) {
-  *out = (nn_picture){rgb, width, height, 3, (ptrdiff_t)3 * width, NULL};
+  *out = (nn_picture){.pixels = rgb, .width = width, .height = height, .dx = 3,
+                      .dy = (ptrdiff_t)3 * width};
 }
 
 void nn_picture_free(const nn_memory *mem, nn_picture *picture) {

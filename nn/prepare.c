@@ -9,20 +9,19 @@
 ** last is one subtraction and one multiplication in float32 for each of the
 ** 256 values that a channel can have, so it is taken from a table.
 */
-#include "nn_int.h"
+#include "jpeg.h"
 
-/* The centre of the picture with the aspect of w x h, as large as it fits. */
-static void prepare_crop(const nn_picture *picture, int w, int h, int *x,
-                         int *y, int *crop_w, int *crop_h) {
-  int64_t pw = picture->width, ph = picture->height;
+void nn_prepare_crop(int picture_w, int picture_h, int w, int h, int *x, int *y,
+                     int *crop_w, int *crop_h) {
+  int64_t pw = picture_w, ph = picture_h;
   int64_t cw = (2 * ph * w + h) / (2 * (int64_t)h);
   int64_t ch = (2 * pw * h + w) / (2 * (int64_t)w);
   if (pw * h > ph * w) ch = ph;   /* too wide: full height */
   else cw = pw;
   *crop_w = (int)(cw < 1 ? 1 : cw > pw ? pw : cw);
   *crop_h = (int)(ch < 1 ? 1 : ch > ph ? ph : ch);
-  *x = (picture->width - *crop_w) / 2;
-  *y = (picture->height - *crop_h) / 2;
+  *x = (picture_w - *crop_w) / 2;
+  *y = (picture_h - *crop_h) / 2;
 }
 
 /* The middle of interleaved RGB into planes of floats. */
@@ -56,7 +55,7 @@ nn_status nn_prepare(const nn_memory *mem, const nn_model *model,
                    "the network's input has %d channels, a picture has 3",
                    input->c);
   }
-  if (p->crop) prepare_crop(picture, p->width, p->height, &x, &y, &w, &h);
+  if (p->crop) nn_prepare_crop(w, h, p->width, p->height, &x, &y, &w, &h);
   uint8_t *rgb = nn_alloc(mem, nn_mul(nn_mul((size_t)p->width,
                                              (size_t)p->height), 3));
   if (!rgb) return nn_fail(err, NN_NOMEM, "out of memory");

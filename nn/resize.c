@@ -16,6 +16,13 @@
 **   its share of 2^15, rounded half up.  The weight of pixel i is
 **   cum(i) - cum(i - 1), where cum before the first pixel is 0.
 **
+**   Samples of a JPEG at reduced scale are averaged in the same way, whether
+**   the axis shrinks or not: S stays the number of pixels, and sample i, `unit`
+**   pixels long, lies at [(origin + i*unit)*D, (origin + (i+1)*unit)*D).  The
+**   first may begin before the axis and the last end behind it; what counts is
+**   the part within.  A picture of w columns is so w/8 samples wide, as a
+**   fraction.
+**
 **   Bilinear (NN_BILINEAR, and NN_AREA on an axis that does not shrink).  The
 **   centre of d lies at the source position
 **
@@ -46,17 +53,19 @@
 ** destination moves down, and none that has no weight at all.  Source pixels
 ** are reached through dx and dy of nn_picture, so an orientation costs nothing.
 */
-#include "nn_int.h"
+#include "jpeg.h"
 
 enum {
   RESIZE_ONE = 1 << 15,       /* sum of the weights */
   RESIZE_SIDE_MAX = 1 << 24   /* of the destination */
 };
 
-/* An axis: S source pixels become D. */
+/* An axis: S source pixels become D.  For area averages these may come as
+** samples of `unit` pixels, the first of which begins at pixel `origin`. */
 typedef struct resize_axis {
   int64_t s, d;
   int area;
+  int64_t unit, origin;
 } resize_axis;
 
 /* Those that a destination pixel is made of: `count` from `first` on. */
@@ -65,12 +74,15 @@ typedef struct resize_span {
 } resize_span;
 
 static resize_axis resize_axis_of(int s, int d, nn_filter filter) {
-  return (resize_axis){s, d, filter == NN_AREA && d < s};
+  return (resize_axis){s, d, filter == NN_AREA && d < s, 1, 0};
 }
 
 static resize_span resize_span_of(const resize_axis *a, int d) {
   if (a->area) {
-    int64_t from = d * a->s / a->d, to = ((d + 1) * a->s + a->d - 1) / a->d;
+    /* In units of 1/D of a pixel; a rectangle begins in its first sample or
+    ** behind it, so nothing is negative. */
+    int64_t start = d * a->s - a->origin * a->d, size = a->unit * a->d;
+    int64_t from = start / size, to = (start + a->s + size - 1) / size;
     return (resize_span){(int)from, (int)(to - from)};
   }
   int64_t p = (2 * (int64_t)d + 1) * a->s - a->d;
@@ -82,7 +94,7 @@ static resize_span resize_span_of(const resize_axis *a, int d) {
 
 /* cum(i) of destination pixel d. */
 static int64_t resize_cumulative(const resize_axis *a, int d, int64_t i) {
-  int64_t covered = (i + 1) * a->d - d * a->s;
+  int64_t covered = (a->origin + (i + 1) * a->unit) * a->d - d * a->s;
   if (covered > a->s) covered = a->s;
   return (2 * RESIZE_ONE * covered + a->s) / (2 * a->s);
 }
@@ -108,8 +120,9 @@ static void resize_weights(const resize_axis *a, int d, resize_span span,
 }
 
 typedef struct resize_job {
-  const nn_picture *src;
-  int x, y;                  /* corner of the rectangle */
+  const uint8_t *src;        /* the first pixel or sample of the axes */
+  ptrdiff_t dx, dy;
+  int bytes;                 /* of each: 3, or 1 */
   resize_axis columns, rows;
   resize_span *span;         /* of each destination column */
   uint16_t *weight;          /* of the columns, span by span */
@@ -119,11 +132,10 @@ typedef struct resize_job {
   uint32_t *sum;             /* a destination row in the making */
 } resize_job;
 
-/* Resize source row v of the rectangle into line. */
+/* Resize source row v into line. */
 static void resize_line(const resize_job *job, int v, uint16_t *line) {
-  const nn_picture *src = job->src;
-  ptrdiff_t dx = src->dx;
-  const uint8_t *row = src->pixels + (job->y + v) * src->dy + job->x * dx;
+  ptrdiff_t dx = job->dx;
+  const uint8_t *row = job->src + v * job->dy;
   const uint16_t *w = job->weight;
   int width = (int)job->columns.d;
   for (int x = 0; x < width; x++, line += 3) {
@@ -142,9 +154,25 @@ static void resize_line(const resize_job *job, int v, uint16_t *line) {
   }
 }
 
+/* The same for samples of one byte. */
+static void resize_line_of_one(const resize_job *job, int v, uint16_t *line) {
+  ptrdiff_t dx = job->dx;
+  const uint8_t *row = job->src + v * job->dy;
+  const uint16_t *w = job->weight;
+  int width = (int)job->columns.d;
+  for (int x = 0; x < width; x++) {
+    resize_span span = job->span[x];
+    const uint8_t *p = row + span.first * dx;
+    uint32_t sum = 128;
+    for (int i = 0; i < span.count; i++, p += dx) sum += (uint32_t)w[i] * *p;
+    w += span.count;
+    line[x] = (uint16_t)(sum >> 8);
+  }
+}
+
 /* Destination row d. */
 static void resize_row(resize_job *job, int d, uint8_t *dst) {
-  size_t n = 3 * (size_t)job->columns.d;
+  size_t n = (size_t)job->bytes * (size_t)job->columns.d;
   resize_span span = resize_span_of(&job->rows, d);
   resize_weights(&job->rows, d, span, job->row_weight);
   for (size_t i = 0; i < n; i++) job->sum[i] = 1 << 21;
@@ -154,7 +182,7 @@ static void resize_row(resize_job *job, int d, uint8_t *dst) {
     int v = span.first + k;
     uint16_t *line = job->line[v & 1];
     if (job->held[v & 1] != v) {
-      resize_line(job, v, line);
+      (job->bytes == 3 ? resize_line : resize_line_of_one)(job, v, line);
       job->held[v & 1] = v;
     }
     for (size_t i = 0; i < n; i++) job->sum[i] += w * line[i];
@@ -164,14 +192,13 @@ static void resize_row(resize_job *job, int d, uint8_t *dst) {
 
 /* Most source pixels that one destination pixel is made of. */
 static size_t resize_longest(const resize_axis *a) {
-  return a->area ? (size_t)(a->s / a->d) + 2 : 2;
+  return a->area ? (size_t)(a->s / (a->d * a->unit)) + 2 : 2;
 }
 
 /* Memory of a job, in one piece behind its pointers. */
 static void *resize_take(const nn_memory *mem, resize_job *job) {
   size_t width = (size_t)job->columns.d;
-  size_t weights = job->columns.area ? (size_t)job->columns.s + 2 * width
-                                     : 2 * width;
+  size_t weights = nn_mul(width, resize_longest(&job->columns));
   size_t longest = resize_longest(&job->rows);
   size_t bytes = nn_mul(width, sizeof(resize_span) + 3 * sizeof(uint32_t) +
                                    6 * sizeof(uint16_t)) +
@@ -188,6 +215,48 @@ static void *resize_take(const nn_memory *mem, resize_job *job) {
   return p;
 }
 
+static nn_status resize_run(const nn_memory *mem, resize_job *job, uint8_t *dst,
+                            nn_error *err) {
+  int width = (int)job->columns.d, height = (int)job->rows.d;
+  void *memory = resize_take(mem, job);
+  if (!memory) return nn_fail(err, NN_NOMEM, "out of memory");
+  uint16_t *weight = job->weight;
+  for (int i = 0; i < width; i++) {
+    job->span[i] = resize_span_of(&job->columns, i);
+    resize_weights(&job->columns, i, job->span[i], weight);
+    weight += job->span[i].count;
+  }
+  for (int i = 0; i < height; i++) {
+    resize_row(job, i, dst + (size_t)i * (size_t)job->bytes * (size_t)width);
+  }
+  nn_free(mem, memory);
+  return NN_OK;
+}
+
+static nn_status resize_channels(const nn_memory *mem, const nn_picture *src,
+                                 const int at[2], const int side[2], int dst_w,
+                                 int dst_h, uint8_t *dst, nn_error *err) {
+  size_t n = nn_mul((size_t)dst_w, (size_t)dst_h);
+  const uint8_t *planes[4] = {NULL};
+  nn_status status = NN_OK;
+  uint8_t *memory = nn_alloc(mem, nn_mul(n, (size_t)src->channels));
+  if (!memory) return nn_fail(err, NN_NOMEM, "out of memory");
+  for (int i = 0; !status && i < src->channels; i++) {
+    const nn_channel *c = &src->channel[i];
+    resize_job job = {.src = c->samples, .dx = c->step[0], .dy = c->step[1],
+                      .bytes = 1};
+    job.columns = (resize_axis){side[0], dst_w, 1, c->unit[0],
+                                c->origin[0] - at[0]};
+    job.rows = (resize_axis){side[1], dst_h, 1, c->unit[1],
+                             c->origin[1] - at[1]};
+    status = resize_run(mem, &job, memory + n * (size_t)i, err);
+    planes[i] = memory + n * (size_t)i;
+  }
+  if (!status) nn_colours_convert(src->colours, planes, n, dst);
+  nn_free(mem, memory);
+  return status;
+}
+
 nn_status nn_resize(const nn_memory *mem, const nn_picture *src, int x, int y,
                     int w, int h, nn_filter filter, int dst_w, int dst_h,
                     uint8_t *dst, nn_error *err) {
@@ -200,20 +269,13 @@ nn_status nn_resize(const nn_memory *mem, const nn_picture *src, int x, int y,
     return nn_fail(err, NN_ARGUMENT, "cannot resize to %d x %d pixels", dst_w,
                    dst_h);
   }
-  resize_job job = {.src = src, .x = x, .y = y};
+  if (src->channels) {
+    return resize_channels(mem, src, (int[]){x, y}, (int[]){w, h}, dst_w, dst_h,
+                           dst, err);
+  }
+  resize_job job = {.src = src->pixels + y * src->dy + x * src->dx,
+                    .dx = src->dx, .dy = src->dy, .bytes = 3};
   job.columns = resize_axis_of(w, dst_w, filter);
   job.rows = resize_axis_of(h, dst_h, filter);
-  void *memory = resize_take(mem, &job);
-  if (!memory) return nn_fail(err, NN_NOMEM, "out of memory");
-  uint16_t *weight = job.weight;
-  for (int i = 0; i < dst_w; i++) {
-    job.span[i] = resize_span_of(&job.columns, i);
-    resize_weights(&job.columns, i, job.span[i], weight);
-    weight += job.span[i].count;
-  }
-  for (int i = 0; i < dst_h; i++) {
-    resize_row(&job, i, dst + (size_t)i * 3 * (size_t)dst_w);
-  }
-  nn_free(mem, memory);
-  return NN_OK;
+  return resize_run(mem, &job, dst, err);
 }

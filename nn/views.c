@@ -11,7 +11,8 @@
 **
 ** A picture says where it begins and how far it is to the next column and row,
 ** so a symmetry of the square is another beginning and other steps, and a crop
-** another beginning and size: nothing is copied.
+** another beginning and size: nothing is copied.  The EXIF orientations of a
+** file are eight of these views.
 **
 ** The five crops have 4/5 of the width and of the height, rounded half up, at
 ** least 1 pixel; four lie in the corners, and the one in the centre begins at
@@ -19,7 +20,7 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "jpeg.h"
 #include "pictures.h"
 
 /* A symmetry is a transposition or none, then a mirror of the columns, of the
@@ -95,32 +96,76 @@ static int views_side(int side) {
   return part < 1 ? 1 : part;
 }
 
+/* Leave out all but `length` pixels from `at` on. */
+static void views_cut(nn_picture *p, int axis, int at, int length) {
+  p->pixels += at * (axis ? p->dy : p->dx);
+  *(axis ? &p->height : &p->width) = length;
+  for (int i = 0; i < p->channels; i++) p->channel[i].origin[axis] -= at;
+}
+
 static void views_crop(const views_entry *v, nn_picture *out) {
   int w = views_side(out->width), h = views_side(out->height);
-  ptrdiff_t x = (ptrdiff_t)(out->width - w) * v->at_x / 2;
-  ptrdiff_t y = (ptrdiff_t)(out->height - h) * v->at_y / 2;
-  out->pixels += x * out->dx + y * out->dy;
-  out->width = w;
-  out->height = h;
+  views_cut(out, 0, (int)((int64_t)(out->width - w) * v->at_x / 2), w);
+  views_cut(out, 1, (int)((int64_t)(out->height - h) * v->at_y / 2), h);
+}
+
+static void views_mirror(nn_picture *p, int axis) {
+  int side = axis ? p->height : p->width;
+  ptrdiff_t *step = axis ? &p->dy : &p->dx;
+  p->pixels += (side - 1) * *step;
+  *step = -*step;
+  for (int i = 0; i < p->channels; i++) {
+    nn_channel *c = &p->channel[i];
+    int count = c->count[axis];
+    c->samples += (count - 1) * c->step[axis];
+    c->step[axis] = -c->step[axis];
+    /* What was behind the last sample is before the first one now. */
+    c->origin[axis] = side - (c->origin[axis] + count * c->unit[axis]);
+  }
+}
+
+static void views_swap(int pair[2]) {
+  int first = pair[0];
+  pair[0] = pair[1];
+  pair[1] = first;
+}
+
+static void views_transpose(nn_picture *p) {
+  int width = p->width;
+  ptrdiff_t dx = p->dx;
+  p->width = p->height;
+  p->height = width;
+  p->dx = p->dy;
+  p->dy = dx;
+  for (int i = 0; i < p->channels; i++) {
+    nn_channel *c = &p->channel[i];
+    ptrdiff_t step = c->step[0];
+    c->step[0] = c->step[1];
+    c->step[1] = step;
+    views_swap(c->count);
+    views_swap(c->unit);
+    views_swap(c->origin);
+  }
 }
 
 void nn_view(const nn_picture *picture, int view, nn_picture *out) {
   const views_entry *v = &views_table[view];
   *out = *picture;
   out->owned = NULL;
-  if (v->transpose) {
-    out->width = picture->height;
-    out->height = picture->width;
-    out->dx = picture->dy;
-    out->dy = picture->dx;
-  }
-  if (v->mirror_x) {
-    out->pixels += (out->width - 1) * out->dx;
-    out->dx = -out->dx;
-  }
-  if (v->mirror_y) {
-    out->pixels += (out->height - 1) * out->dy;
-    out->dy = -out->dy;
-  }
+  if (v->transpose) views_transpose(out);
+  if (v->mirror_x) views_mirror(out, 0);
+  if (v->mirror_y) views_mirror(out, 1);
   if (v->crop) views_crop(v, out);
+}
+
+void nn_orient(nn_picture *picture, int orientation) {
+  static const uint8_t views[9] = {
+      [1] = VIEWS_IDENTITY,  [2] = VIEWS_FLIP,
+      [3] = VIEWS_ROTATE180, [4] = VIEWS_FLIP_VERTICAL,
+      [5] = VIEWS_TRANSPOSE, [6] = VIEWS_ROTATE90,
+      [7] = VIEWS_TRANSVERSE, [8] = VIEWS_ROTATE270};
+  nn_picture shown;
+  nn_view(picture, views[orientation], &shown);
+  shown.owned = picture->owned;
+  *picture = shown;
 }

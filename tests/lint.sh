@@ -18,8 +18,12 @@ rule "nn does not know SQLite" "$(grep -ln 'sqlite3' nn/*)"
 rule "nn neither prints nor exits" \
   "$(grep -nE '\b(printf|fprintf|puts|perror|exit|abort)\(' nn/*.c)"
 rule "includes go ext -> nn" "$(grep -nE '#include.*ext/' nn/*)"
+# bench_decode.c times it by itself.
 rule "stb_image is included by one file" \
-  "$(grep -lE '#include.*stb_image' $sources | grep -vx 'nn/picture.c')"
+  "$(grep -lE '#include.*stb_image' $sources |
+     grep -vxE 'nn/picture.c|tests/bench/bench_decode.c')"
+rule "libjpeg is a peer in tests alone" \
+  "$(grep -lE '#include.*jpeglib' nn/* ext/* weights/*)"
 rule "cblas.h is included by one file" \
   "$(grep -lE '#include.*cblas\.h' $sources | grep -vx 'nn/blas.c')"
 # old_host.c plays a host, and needs the table of routines that hosts pass;

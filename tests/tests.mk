@@ -17,8 +17,8 @@ ASAN_EXT := $(EXT:%.c=$(A)/obj/%.o)
 .PHONY: tests asan-tests tsan-tests
 tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(T)/fuzz_model $(T)/bench_search $(T)/bench_integer \
-       $(T)/bench_index $(T)/bench_each $(TRIALS:%=$(T)/%) $(T)/plain.so \
-       $(T)/eval.so
+       $(T)/bench_index $(T)/bench_each $(T)/bench_decode \
+       $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
 tsan-tests: $(S)/test_bulk
@@ -97,6 +97,17 @@ $(T)/eval.so: $(wildcard tests/eval/*.[ch])
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
 
+# libjpeg-turbo is a peer in a benchmark and in one test, and nowhere else.
+ifneq ($(wildcard /usr/include/jpeglib.h /usr/local/include/jpeglib.h),)
+  JPEG_FLAGS := -DHAVE_LIBJPEG
+  JPEG_LIBS := -ljpeg
+endif
+$(T)/bench_decode $(T)/test_samples $(A)/test_samples: \
+    TEST_OPTIONS += $(JPEG_FLAGS)
+$(T)/bench_decode $(T)/test_samples $(A)/test_samples: \
+    LDLIBS += $(JPEG_LIBS)
+$(T)/bench_decode: $(NN_OBJ)
+
 # Kernels for instructions that this CPU lacks, by SIMDe's emulation of all of
 # them; only where libsimde-dev is installed, since nothing else needs it.  What
 # it makes of one kernel takes compilers minutes to optimise, hence -O0.
@@ -152,7 +163,7 @@ lint:
 
 .PHONY: bench-index bench-peers
 bench: all $(T)/bench_search $(T)/bench_integer $(T)/bench_index \
-       $(T)/bench_each
+       $(T)/bench_each $(T)/bench_decode
 	@CC='$(CC)' sh tests/bench/bench.sh
 bench-index: loadable $(T)/bench_index
 	@CC='$(CC)' sh tests/bench/index.sh

@@ -294,6 +294,7 @@ def export(args):
     network = {
         'input': {'name': 'data', 'channels': 3, 'height': 32, 'width': 32},
         'preprocess': {'order': 'RGB', 'resize': 'area', 'aspect': 'stretch',
+                       'reduced_jpeg': 4,
                        'mean': list(MEAN),
                        'scale': [round(1 / s, 9) for s in STD]},
         'layers': layers,

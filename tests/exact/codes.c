@@ -123,7 +123,7 @@ static void codes_prepare(const codes_job *job, int i, float *input) {
   if (job->bytes) {
     const uint8_t *at = job->bytes + job->begins[i];
     size_t n = (size_t)nn_load32(at);
-    if (nn_picture_decode(&nn_memory_libc, at + 4, n,
+    if (nn_picture_decode_for(&nn_memory_libc, job->model, at + 4, n,
                           NN_MAX_PIXELS_DEFAULT, &picture, &err)) {
       codes_fail("picture", err.text);
     }

@@ -5,13 +5,14 @@
 ** the result must be the same error or the same pixels.
 **
 ** Meant to be run under the sanitizers, linked with fuzz_picture.c.  Prints
-** TAP.  The last line is a hash over all results: it must be the same with and
-** without SIMD, from every compiler and on every machine, which so are compared
-** where it matters, on files that no encoder wrote.
+** TAP.  The last lines are hashes over all results, in full and at reduced
+** scale: they must be the same with and without SIMD, from every compiler and on
+** every machine, which so are compared where it matters, on files that no
+** encoder wrote.
 */
 #include <inttypes.h>
 
-#include "../../nn/network.h"
+#include "../../nn/jpeg.h"
 #include "../unit/test_util.h"
 
 enum { MUTATE_COUNT = 10000, MUTATE_FILES = 256, MUTATE_MOST = 1 << 16 };
@@ -26,6 +27,7 @@ typedef struct mutate_file {
 static mutate_file files[MUTATE_FILES];
 static int file_count;
 static uint64_t all_results = TEST_HASH_START;
+static uint64_t all_reduced = TEST_HASH_START;
 static int accepted, differing;
 
 static void load_list(const char *list, const char *folder) {
@@ -58,8 +60,39 @@ static uint64_t result_of(const uint8_t *bytes, size_t n, int fill) {
   return hash;
 }
 
+/* What a small network sees. */
+static uint64_t reduced_of(const uint8_t *bytes, size_t n, int fill) {
+  static const nn_preprocess needs[] = {
+      {.reduced = 1, .area = 1, .width = 4, .height = 4},
+      {.reduced = 1, .area = 1, .width = 16, .height = 11}};
+  uint64_t hash = TEST_HASH_START;
+  for (int i = 0; i < 2; i++) {
+    test_memory m;
+    nn_error err;
+    nn_picture picture;
+    uint8_t rgb[16 * 11 * 3] = {0};
+    test_memory_init(&m, fill);
+    nn_status status = nn_picture_decode_as(&m.mem, &needs[i], bytes, n,
+                                            1 << 20, &picture, &err);
+    if (!status) {
+      if (nn_resize(&m.mem, &picture, 0, 0, picture.width, picture.height,
+                    NN_AREA, needs[i].width, needs[i].height, rgb, &err)) {
+        abort();
+      }
+      nn_picture_free(&m.mem, &picture);
+    }
+    if (m.live) abort();
+    hash = test_hash(hash, &status, sizeof(status));
+    hash = test_hash(hash, rgb, sizeof(rgb));
+  }
+  return hash;
+}
+
 /* bytes are in a block of exactly n bytes. */
 static void run(const uint8_t *bytes, size_t n) {
+  uint64_t reduced = reduced_of(bytes, n, 0);
+  if (reduced != reduced_of(bytes, n, 0xff)) differing++;
+  all_reduced = test_hash(all_reduced, &reduced, sizeof(reduced));
   uint64_t zeros = result_of(bytes, n, 0), ones = result_of(bytes, n, 0xff);
   if (zeros != ones) differing++;
   all_results = test_hash(all_results, &zeros, sizeof(zeros));
@@ -197,6 +230,7 @@ int main(int argc, char **argv) {
          count, accepted / 2);
   printf("%s 4 - memory does not show\n", differing ? "not ok" : "ok");
   printf("# results %016" PRIx64 "\n", all_results);
+  printf("# reduced %016" PRIx64 "\n", all_reduced);
   for (int i = 0; i < file_count; i++) free(files[i].bytes);
   return differing != 0;
 }

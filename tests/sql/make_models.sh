@@ -26,6 +26,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, 'weights')
 import pack
+import preprocess
 
 OUT = sys.argv[1]
 
@@ -124,8 +125,12 @@ model('other', [TINY], dict(TENSORS, **{'latent.b': numbers(*[0] * 9)}))
 model('takes-default', [TINY, dict(WIDE, name='cifar10-48')])
 model('long-head', [TINY, dict(WIDE, name='x' * 101)])
 model('headless', [])
-model('corners', [{'name': 'corners', 'latent': 'corners'}], CORNERS,
-      [dense('corners', 'data', 12)], 2)
+corners = model('corners', [{'name': 'corners', 'latent': 'corners'}], CORNERS,
+                [dense('corners', 'data', 12)], 2)
+write('reduced.safetensors', preprocess.change(corners,
+                                               [('reduced_jpeg', '1')]))
+write('reduced-bilinear.safetensors', preprocess.change(
+    corners, [('reduced_jpeg', '1'), ('resize', '"bilinear"')]))
 model('many', [{'name': 'h%d' % i, 'latent': 'latent%d' % i,
                 'classifier': 'scores%d' % i} for i in range(64)], MANY,
       LAYERS[:1] + [dense('%s%d' % (layer, i), 'colours', n)

@@ -204,6 +204,11 @@ static void test_input_and_preprocess(void **state) {
       {"\"preprocess\":{\"size\":[8,5]}",
        "preprocess: size 8 x 5 is below the input's 6 x 6"},
       {"\"preprocess\":{\"size\":[65535,65535]}", "too large"},
+      {"\"preprocess\":{\"resize\":\"area\",\"reduced_jpeg\":9}",
+       "reduced_jpeg"},
+      {"\"preprocess\":{\"resize\":\"area\",\"reduced_jpeg\":0}",
+       "reduced_jpeg"},
+      {"\"preprocess\":{\"reduced_jpeg\":1}", "reduced_jpeg wants resize area"},
       {"\"preprocess\":{\"mean\":[1,2]}", "mean wants 3 numbers"},
       {"\"preprocess\":{\"mean\":[1,2,\"3\"]}", "mean wants 3 numbers"},
       {"\"preprocess\":{\"swap\":true}", "unknown member swap"}};

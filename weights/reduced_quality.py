@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""How far codes of JPEGs at reduced scale are from those of full decodes.
+
+    reduced_quality.py [PHOTOS [MODEL.safetensors [MARGIN...]]]
+
+For each margin (a value of `reduced_jpeg`, weights/README.md) MODEL is loaded
+twice, with that member and without it, and img_hash takes PHOTOS photographs
+through both: half of them from tinyimagenet-a.db, scaled up, half of them
+pieces of the photographs of the package mate-backgrounds as they are.  They are
+saved at qualities 75 to 95, with the usual 4:2:0 and every fourth with 4:4:4,
+at sides that are so many times the network's: below, at and above each limit at
+which the scale changes.  Prints how many bits differ: mean, 99th percentile and
+most.  A second table is for the same network looking at the centre of a picture
+resized to twice its input's sides, so at 64 x 64 for one of 32 x 32.
+
+Needs build/binhash.so, python3-pil and python3-numpy; where a source of
+photographs is not there, it does without.
+"""
+import glob
+import io
+import os
+import random
+import sqlite3
+import sys
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+import preprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+PHOTOS = "/usr/share/backgrounds/mate/nature/*.jpg"
+TINY = os.path.join(ROOT, "..", "shared", "data", "tinyimagenet-a.db")
+RATIOS = [2, 3, 4, 4.5, 5.9, 6, 6.7, 8, 9, 11.9, 12, 13.4, 16, 18, 23.9, 24, 27, 40]
+
+
+def small_photos(count):
+    if not os.path.exists(TINY):
+        return []
+    db = sqlite3.connect("file:%s?mode=ro" % TINY, uri=True)
+    step = db.execute("SELECT count(*) FROM images").fetchone()[0] // count
+    rows = db.execute("SELECT image FROM images WHERE id %% %d = 1 LIMIT %d"
+                      % (max(step, 1), count))
+    return [Image.open(io.BytesIO(r[0])).convert("RGB") for r in rows]
+
+
+def encode(image, rng):
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=rng.choice([75, 85, 92, 95]),
+               subsampling=0 if rng.random() < 0.25 else 2,
+               progressive=rng.random() < 0.5)
+    return out.getvalue()
+
+
+def size(side, rng):
+    """One side is `side`, the other as much or up to half more."""
+    other = int(side * rng.uniform(1, 1.5))
+    return (side, other) if rng.random() < 0.5 else (other, side)
+
+
+def photographs(side, small, large, count, rng):
+    """JPEGs of which the shorter side is `side`."""
+    for i in range(count):
+        wanted = size(side, rng)
+        if large and (i % 2 or not small):
+            image = large[rng.randrange(len(large))]
+            # A piece four times to once as large, so that all scales of detail
+            # occur.
+            most = min(image.width / wanted[0], image.height / wanted[1], 4)
+            if most >= 1:
+                zoom = rng.uniform(1, most)
+                w, h = int(wanted[0] * zoom), int(wanted[1] * zoom)
+                x = rng.randrange(image.width - w + 1)
+                y = rng.randrange(image.height - h + 1)
+                yield encode(image.resize(wanted, Image.LANCZOS,
+                                          (x, y, x + w, y + h)), rng)
+                continue
+        image = small[i % len(small)] if small else large[i % len(large)]
+        yield encode(image.resize(wanted, Image.BICUBIC), rng)
+
+
+def load(db, folder, data, name, settings):
+    """Under a name of its own: the head's, and the file's."""
+    path = os.path.join(folder, name)
+    with open(path, "wb") as f:
+        f.write(preprocess.change(data, settings))
+    return db.execute("SELECT binhash_load(?, ?)", (name, path)).fetchone()
+
+
+def distances(folder, data, full, reduced, files):
+    db = sqlite3.connect(":memory:")
+    db.enable_load_extension(True)
+    db.execute("SELECT load_extension(?)",
+               (os.path.join(ROOT, "build", "binhash"),))
+    load(db, folder, data, "full", full)
+    load(db, folder, data, "reduced", reduced)
+    return np.array([db.execute(
+        "SELECT hamming(img_hash(?1, 'full'), img_hash(?1, 'reduced'))",
+        (f,)).fetchone()[0] for f in files])
+
+
+def table(title, folder, data, margins, extra, side, sources, count):
+    print(title)
+    print("  side /   scale of luma   bits that differ: mean, 99 %%, most, of "
+          "%d" % count)
+    total = {m: [] for m in margins}
+    for ratio in RATIOS:
+        rng = random.Random(int(ratio * 10))
+        files = list(photographs(int(round(ratio * side)), *sources, count,
+                                 rng))
+        for m in margins:
+            d = distances(folder, data, extra,
+                          extra + [("reduced_jpeg", str(m))], files)
+            scale = next((n for n in (1, 2, 4)
+                          if int(round(ratio * side)) * n >= 8 * m * side), 8)
+            if scale < 8:
+                total[m].extend(d)
+            print("  %6.1f   margin %d: %d/8   %6.3f %5.1f %4d" % (
+                ratio, m, scale, d.mean(), np.percentile(d, 99), d.max()))
+            sys.stdout.flush()
+    for m in margins:
+        d = np.array(total[m])
+        print("  margin %d, all that are reduced: %.3f %.1f %d" % (
+            m, d.mean(), np.percentile(d, 99), d.max()))
+
+
+def main():
+    arguments = sys.argv[1:]
+    count = int(arguments[0]) if arguments else 400
+    path = arguments[1] if len(arguments) > 1 else os.path.join(
+        HERE, "cifar10-48.safetensors")
+    margins = [int(m) for m in arguments[2:]] or [1, 2, 4]
+    with open(path, "rb") as f:
+        data = preprocess.change(f.read(), [("reduced_jpeg", "")])
+    large = [Image.open(p).convert("RGB") for p in sorted(glob.glob(PHOTOS))]
+    sources = small_photos(count), large
+    if not sources[0] and not large:
+        print("skipped: no photographs")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        side = 32
+        table("%s, %d x %d" % (os.path.basename(path), side, side), folder,
+              data, margins, [], side, sources, count)
+        table("the same at %d x %d, the centre" % (2 * side, 2 * side), folder,
+              data, margins, [("size", "[%d,%d]" % (2 * side, 2 * side))],
+              2 * side, sources, count)
+
+
+if __name__ == "__main__":
+    main()
