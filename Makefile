@@ -50,12 +50,22 @@ NN_OBJ := $(NN:%.c=$(B)/obj/%.o)
 EXT_OBJ := $(EXT:%.c=$(B)/obj/%.o)
 CORE_OBJ := $(EXT:%.c=$(B)/obj/core/%.o)
 
-.PHONY: all loadable static test check demo eval bench lint asan fuzz install \
-        uninstall clean help
-all: loadable $(B)/binhash-run
+# The importer wants protobuf-c; without it, it alone is left out.
+IMPORT := $(wildcard weights/import_*.c weights/prototxt.c weights/caffe*.c \
+            weights/onnx*.c weights/quantise*.c) weights/binhash_import.c
+PROTOS := $(wildcard weights/*.proto)
+PROTO_FLAGS := $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
+PROTO_LIBS := $(shell pkg-config --libs libprotobuf-c 2>/dev/null)
+PROTOC_C := $(shell command -v protoc-c)
+HAVE_PROTOBUF := $(and $(PROTO_LIBS),$(PROTOC_C))
+
+.PHONY: all loadable static import test check demo eval bench lint asan fuzz \
+        install uninstall clean help
+all: loadable $(B)/binhash-run import
 
 help:
-	@echo 'make              build/binhash.so and build/binhash-run'
+	@echo 'make              build/binhash.so, binhash-run and binhash-import'
+	@echo 'make import       build/binhash-import alone: Caffe and ONNX networks'
 	@echo 'make demo         install what is missing, build, search photographs'
 	@echo '                  (PICTURES=FOLDER for your own)'
 	@echo 'make test         install what is missing, run every test'
@@ -68,6 +78,7 @@ help:
 	@echo 'make bench        speed, beside its peers; bench-index is a part of it'
 	@echo 'make bench-peers  install the peers of the index: sqlite-vec, FAISS'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
+	@echo 'make import-peers  install onnxruntime, compare every ONNX network'
 	@echo 'make soak         the index under trial for hours'
 	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
 	@echo 'make clean        remove build/'
@@ -119,6 +130,28 @@ endif
 $(B)/binhash-run: $(B)/obj/weights/binhash_run.o $(NN_OBJ) $(BLAS_UNUSED)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
 
+ifneq ($(HAVE_PROTOBUF),)
+PROTO_C := $(PROTOS:weights/%.proto=$(B)/proto/%.pb-c.c)
+IMPORT_OBJ := $(IMPORT:%.c=$(B)/obj/%.o) \
+              $(PROTO_C:$(B)/proto/%.c=$(B)/obj/proto/%.o)
+$(B)/proto/%.pb-c.c: weights/%.proto
+	@mkdir -p $(@D)
+	$(PROTOC_C) --c_out=$(@D) -I weights $<
+$(B)/obj/proto/%.o: $(B)/proto/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(OPTIONS) $(PROTO_FLAGS) -c -o $@ $<
+$(IMPORT:%.c=$(B)/obj/%.o): OPTIONS += $(PROTO_FLAGS) -I$(B)/proto
+$(IMPORT:%.c=$(B)/obj/%.o): | $(PROTO_C)
+import: $(B)/binhash-import
+$(B)/binhash-import: $(IMPORT_OBJ) $(NN_OBJ) $(BLAS_UNUSED)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) $(PROTO_LIBS) -lsqlite3 \
+	  $(LDLIBS)
+else
+import:
+	@echo 'left out: binhash-import, without libprotobuf-c-dev and' \
+	  'protobuf-c-compiler'
+endif
+
 # One object whose only global symbol is the entry point, so that the names of
 # nn cannot meet those of the program that links it.
 static: $(B)/libbinhash.a
@@ -142,10 +175,11 @@ Cflags: -I$${includedir}
 endef
 export PC
 
-install: loadable static $(B)/binhash-run
+install: loadable static $(B)/binhash-run import
 	$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig \
 	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(DATADIR)/binhash
-	$(INSTALL) -m 755 $(B)/binhash-run $(DESTDIR)$(PREFIX)/bin/
+	$(INSTALL) -m 755 $(B)/binhash-run \
+	  $(if $(HAVE_PROTOBUF),$(B)/binhash-import) $(DESTDIR)$(PREFIX)/bin/
 	$(INSTALL) -m 755 $(B)/binhash.so $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 $(B)/libbinhash.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 644 ext/binhash.h $(DESTDIR)$(INCLUDEDIR)/
@@ -154,6 +188,7 @@ install: loadable static $(B)/binhash-run
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/binhash-run \
+	  $(DESTDIR)$(PREFIX)/bin/binhash-import \
 	  $(DESTDIR)$(LIBDIR)/binhash.so $(DESTDIR)$(LIBDIR)/libbinhash.a \
 	  $(DESTDIR)$(INCLUDEDIR)/binhash.h \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/binhash.pc
@@ -180,4 +215,4 @@ clean:
 	rm -rf build
 
 -include $(NN_OBJ:.o=.d) $(EXT_OBJ:.o=.d) $(CORE_OBJ:.o=.d) \
-         $(B)/obj/weights/binhash_run.d
+         $(B)/obj/weights/binhash_run.d $(IMPORT_OBJ:.o=.d)

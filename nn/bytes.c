@@ -1,21 +1,18 @@
 /*
-** The layers of integer networks but for the multiplications: pooling, joins,
-** tables, and what prepares them when a model is opened.
+** The layers of integer networks that read one blob: pooling, tables, and what
+** prepares all layers when a model is opened.
 **
 ** Bytes lie as NHWC, so most of these loops run over the channels of a
 ** position, which are contiguous and filled up to a multiple of 4; the filling
 ** goes through the arithmetic with the rest, which costs nothing, and means
 ** nothing.  They are plain C that a compiler's baseline vectors fit.  naive.c
 ** has the same layers as their definition reads, and a test holds the two
-** equal.  Convolutions and inner products are packed.c.
+** equal.  Convolutions and inner products are packed.c, layers that read several
+** blobs mix.c, those that only move bytes gather.c.
 */
 #include <string.h>
 
 #include "nn_int.h"
-
-/* Bytes of a join that are summed at a time, in a buffer of their own, because
-** the result may lie where a bottom lies. */
-#define BYTES_PIECE 256
 
 static size_t bytes_positions(const nn_int_step *s, const nn_blob *blob) {
   return (size_t)s->n * (size_t)blob->h * (size_t)blob->w;
@@ -34,26 +31,46 @@ static int64_t bytes_requantise(int64_t a, int64_t m, int s) {
 /* Pooling ----------------------------------------------------------------- */
 
 typedef struct bytes_window {
-  int y0, y1, x0, x1;    /* of the image */
+  int y0, y1, x0, x1;    /* of the image, */
+  int dy, dx;            /* so many apart */
   int64_t divisor;
 } bytes_window;
 
+/* As nn_pool_window, for taps that are apart. */
+static int bytes_axis(const nn_layer *l, int axis, int side, int at, int *low,
+                      int *high) {
+  if (l->dilation[axis] == 1) return nn_pool_window(l, axis, side, at, low, high);
+  int64_t from = (int64_t)at * l->stride[axis] - l->pad[axis], tap = from;
+  int64_t end = (int64_t)side + l->pad[axis + 2];
+  int padded = 0, inside = 0;
+  *low = *high = 0;
+  for (int k = 0; k < l->kernel[axis] && tap < end; k++) {
+    padded++;
+    if (tap >= 0 && tap < side) {
+      if (!inside++) *low = (int)tap;
+      *high = (int)tap + 1;
+    }
+    tap += l->dilation[axis];
+  }
+  return l->include_pad ? padded : inside;
+}
+
 static bytes_window bytes_window_at(const nn_layer *l, const nn_blob *in,
                                     int y, int x) {
-  bytes_window w;
-  w.divisor = nn_pool_window(l, 0, in->h, y, &w.y0, &w.y1);
-  w.divisor *= nn_pool_window(l, 1, in->w, x, &w.x0, &w.x1);
+  bytes_window w = {.dy = l->dilation[0], .dx = l->dilation[1]};
+  w.divisor = bytes_axis(l, 0, in->h, y, &w.y0, &w.y1);
+  w.divisor *= bytes_axis(l, 1, in->w, x, &w.x0, &w.x1);
   return w;
 }
 
 static void bytes_pool_max(const nn_blob *in, const bytes_window *w,
                            const uint8_t *image, uint8_t *restrict to) {
-  size_t stride = nn_int_stride(in);
+  size_t stride = nn_int_stride(in), step = stride * (size_t)w->dx;
   memset(to, 0, stride);
-  for (int y = w->y0; y < w->y1; y++) {
+  for (int y = w->y0; y < w->y1; y += w->dy) {
     const uint8_t *from =
         image + ((size_t)y * (size_t)in->w + (size_t)w->x0) * stride;
-    for (int x = w->x0; x < w->x1; x++, from += stride) {
+    for (int x = w->x0; x < w->x1; x += w->dx, from += step) {
       for (size_t c = 0; c < stride; c++) {
         to[c] = from[c] > to[c] ? from[c] : to[c];
       }
@@ -64,13 +81,13 @@ static void bytes_pool_max(const nn_blob *in, const bytes_window *w,
 static void bytes_pool_mean(const nn_blob *in, const bytes_window *w,
                             const uint8_t *image, int64_t *restrict sum,
                             uint8_t *to) {
-  size_t stride = nn_int_stride(in);
-  int64_t count = (int64_t)(w->y1 - w->y0) * (w->x1 - w->x0);
+  size_t stride = nn_int_stride(in), step = stride * (size_t)w->dx;
+  int64_t count = 0;
   memset(sum, 0, stride * sizeof(*sum));
-  for (int y = w->y0; y < w->y1; y++) {
+  for (int y = w->y0; y < w->y1; y += w->dy) {
     const uint8_t *from =
         image + ((size_t)y * (size_t)in->w + (size_t)w->x0) * stride;
-    for (int x = w->x0; x < w->x1; x++, from += stride) {
+    for (int x = w->x0; x < w->x1; x += w->dx, from += step, count++) {
       for (size_t c = 0; c < stride; c++) sum[c] += from[c];
     }
   }
@@ -99,101 +116,9 @@ static void bytes_pooling(const nn_int_step *s) {
   }
 }
 
-/* Joins ------------------------------------------------------------------- */
-
-/* constant[c] = 2^(shift-1) - sum of factor * zero point, for the channels of
-** the bottoms [first, first + count) together.  It is an int32, and stays one
-** with the products added, because the sums were checked. */
-static void bytes_constant(const nn_model *model, const nn_layer *l, int first,
-                           int count, int32_t *to) {
-  const nn_blob *in = &model->blobs[l->bottom[first]];
-  for (int c = 0; c < in->c; c++) {
-    int64_t sum = (int64_t)1 << (l->whole.right - 1);
-    for (int j = first; j < first + count; j++) {
-      sum -= (int64_t)l->whole.factor[j] *
-             nn_int_zero(&model->blobs[l->bottom[j]], (size_t)c);
-    }
-    to[c] = (int32_t)sum;
-  }
-}
-
-static nn_status bytes_join_ready(nn_model *model, nn_layer *l,
-                                  nn_error *err) {
-  int parts = l->type == NN_CONCAT ? l->bottoms : 1;
-  size_t n = 0;
-  for (int j = 0; j < parts; j++) {
-    n += nn_int_stride(&model->blobs[l->bottom[j]]);
-  }
-  int32_t *to = nn_model_alloc(model, n, sizeof(*to));
-  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
-  l->whole.constant = to;
-  for (int j = 0; j < parts; j++) {
-    bytes_constant(model, l, j, parts == 1 ? l->bottoms : 1, to);
-    to += nn_int_stride(&model->blobs[l->bottom[j]]);
-  }
-  return NN_OK;
-}
-
-/* n <= BYTES_PIECE channels of one position, from the bottoms [first, first +
-** count), of which `skip` channels come before. */
-static void bytes_join(const nn_int_step *s, int first, int count, size_t skip,
-                       const int32_t *constant, size_t n, uint8_t *to) {
-  const nn_whole *w = &s->layer->whole;
-  const nn_blob *top = &s->blobs[s->layer->top];
-  int zero = nn_int_zero(top, 0), max = top->quant.max, right = w->right;
-  int32_t sum[BYTES_PIECE];
-  memcpy(sum, constant, n * sizeof(*sum));
-  for (int j = first; j < first + count; j++) {
-    const uint8_t *from = (const uint8_t *)s->in[j] + skip;
-    int32_t factor = w->factor[j];
-    for (size_t i = 0; i < n; i++) sum[i] += factor * from[i];
-  }
-  for (size_t i = 0; i < n; i++) {
-    int32_t q = (sum[i] >> right) + zero;
-    q = q < 0 ? 0 : q;
-    to[i] = (uint8_t)(q > max ? max : q);
-  }
-}
-
-static void bytes_eltwise(const nn_int_step *s) {
-  const nn_blob *top = &s->blobs[s->layer->top];
-  size_t stride = nn_int_stride(top), positions = bytes_positions(s, top);
-  uint8_t *to = s->out;
-  for (size_t p = 0; p < positions; p++) {
-    for (size_t c = 0; c < stride; c += BYTES_PIECE) {
-      size_t n = stride - c < BYTES_PIECE ? stride - c : BYTES_PIECE;
-      bytes_join(s, 0, s->layer->bottoms, p * stride + c,
-                 s->layer->whole.constant + c, n, to + p * stride + c);
-    }
-  }
-}
-
-static void bytes_concat(const nn_int_step *s) {
-  const nn_layer *l = s->layer;
-  const nn_blob *top = &s->blobs[l->top];
-  size_t stride = nn_int_stride(top), positions = bytes_positions(s, top);
-  uint8_t *to = s->out;
-  for (size_t p = 0; p < positions; p++, to += stride) {
-    const int32_t *constant = l->whole.constant;
-    size_t at = 0;
-    for (int j = 0; j < l->bottoms; j++) {
-      const nn_blob *in = &s->blobs[l->bottom[j]];
-      size_t channels = (size_t)in->c;
-      for (size_t c = 0; c < channels; c += BYTES_PIECE) {
-        size_t n = channels - c < BYTES_PIECE ? channels - c : BYTES_PIECE;
-        bytes_join(s, j, 1, p * nn_int_stride(in) + c, constant + c, n,
-                   to + at + c);
-      }
-      at += channels;
-      constant += nn_int_stride(in);
-    }
-    memset(to + at, 0, stride - at);
-  }
-}
-
 /* Tables ------------------------------------------------------------------ */
 
-static void bytes_sigmoid(const nn_int_step *s) {
+static void bytes_lookup(const nn_int_step *s) {
   const nn_whole *w = &s->layer->whole;
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
   size_t stride = nn_int_stride(in), positions = bytes_positions(s, in);
@@ -328,15 +253,22 @@ void nn_int_fast(const nn_int_step *s) {
     case NN_CONVOLUTION:
     case NN_INNER_PRODUCT: nn_packed_run(s); break;
     case NN_POOLING: bytes_pooling(s); break;
-    case NN_ELTWISE: bytes_eltwise(s); break;
-    case NN_CONCAT: bytes_concat(s); break;
-    case NN_SIGMOID: bytes_sigmoid(s); break;
+    case NN_ELTWISE:
+    case NN_CONCAT: nn_mix_run(s); break;
+    case NN_SIGMOID:
+    case NN_LOOKUP: bytes_lookup(s); break;
     case NN_LRN: bytes_lrn(s); break;
     case NN_SOFTMAX: bytes_softmax(s); break;
     case NN_RELU: bytes_relu(s); break;
     case NN_FLATTEN: bytes_flatten(s); break;
     case NN_MIRROR_MEAN: bytes_mirror_mean(s); break;
-    case NN_BATCH_NORM: break;   /* refused in integer networks */
+    case NN_CONSTANT:
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE: nn_gather_run(s); break;
+    default: break;   /* refused in integer networks */
   }
 }
 
@@ -347,18 +279,24 @@ nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err) {
     case NN_CONVOLUTION:
     case NN_INNER_PRODUCT: return nn_packed_ready(model, layer, err);
     case NN_ELTWISE:
-    case NN_CONCAT: return bytes_join_ready(model, layer, err);
+    case NN_CONCAT: return nn_mix_ready(model, layer, err);
+    case NN_CONSTANT:
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE: return nn_gather_ready(model, layer, err);
     default: return NN_OK;
   }
 }
 
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs) {
-  const nn_blob *in = &blobs[layer->bottom[0]];
   switch (layer->type) {
     case NN_CONVOLUTION:
     case NN_INNER_PRODUCT: return nn_packed_scratch(layer);
     case NN_POOLING:
-      return layer->average ? nn_int_stride(in) * sizeof(int64_t) / 4 : 0;
+      if (!layer->average) return 0;
+      return nn_int_stride(&blobs[layer->bottom[0]]) * sizeof(int64_t) / 4;
     default: return 0;
   }
 }

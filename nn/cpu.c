@@ -22,7 +22,12 @@
 #define NN_CPU_MASK (~0u)
 #endif
 
-#if defined(__x86_64__) || defined(__i386__)
+/* For builds that emulate all of it (tests/emulated/). */
+#ifdef NN_CPU_EMULATED
+
+static unsigned cpu_ask(void) { return ~0u; }
+
+#elif defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
 /* Some compilers' __builtin_cpu_supports does not know this one's name.  Its
@@ -40,15 +45,16 @@ static unsigned cpu_ask(void) {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("popcnt")) mask |= NN_CPU_POPCNT;
   if (__builtin_cpu_supports("avx2")) mask |= NN_CPU_AVX2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    mask |= NN_CPU_FMA;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512vpopcntdq"))
+      __builtin_cpu_supports("avx512vl"))
+    mask |= NN_CPU_AVX512F;
+  if (mask & NN_CPU_AVX512F && __builtin_cpu_supports("avx512vpopcntdq"))
     mask |= NN_CPU_AVX512;
   if (__builtin_cpu_supports("avx2") && cpu_has_avxvnni())
     mask |= NN_CPU_AVXVNNI;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512vnni"))
+  if (mask & NN_CPU_AVX512F && __builtin_cpu_supports("avx512vnni"))
     mask |= NN_CPU_AVX512VNNI;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512bitalg"))

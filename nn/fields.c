@@ -111,15 +111,33 @@ nn_status nn_field_string(const nn_fields *fields, const char *key,
   return NN_OK;
 }
 
-nn_status nn_field_choice(const nn_fields *fields, const char *key,
-                          const char *first, const char *second, int *out) {
+/* "A, B or C", cut where there is no room. */
+static void field_words(char *to, size_t n, const char *const *words) {
+  size_t at = 0;
+  for (int i = 0; words[i] && at < n; i++) {
+    const char *between = !i ? "" : words[i + 1] ? ", " : " or ";
+    at += (size_t)snprintf(to + at, n - at, "%s%s", between, words[i]);
+  }
+}
+
+nn_status nn_field_word(const nn_fields *fields, const char *key,
+                        const char *const *words, int *out) {
   const char *word = NULL;
+  char list[96];
   nn_status status = nn_field_string(fields, key, &word);
   if (status || !word) return status;
-  if (strcmp(word, first) != 0 && strcmp(word, second) != 0) {
-    return nn_field_fail(fields, "%s is %s or %s, not %s", key, first, second,
-                         nn_shown_name(word).text);
+  for (int i = 0; words[i]; i++) {
+    if (strcmp(word, words[i]) != 0) continue;
+    *out = i;
+    return NN_OK;
   }
-  *out = strcmp(word, second) == 0;
-  return NN_OK;
+  field_words(list, sizeof(list), words);
+  return nn_field_fail(fields, "%s is %s, not %s", key, list,
+                       nn_shown_name(word).text);
+}
+
+nn_status nn_field_choice(const nn_fields *fields, const char *key,
+                          const char *first, const char *second, int *out) {
+  const char *const words[] = {first, second, NULL};
+  return nn_field_word(fields, key, words, out);
 }

@@ -67,7 +67,7 @@ static uint64_t hamming_swar(const void *a, const void *b, size_t n) {
 #define HAMMING_WORD(a, b, n) \
   (uint64_t)__builtin_popcountll(nn_difference8(a, b, n))
 
-__attribute__((target("popcnt")))
+NN_TARGET("popcnt")
 static uint64_t hamming_popcnt(const void *a, const void *b, size_t n) {
   const uint8_t *p = a, *q = b;
   uint64_t sum = 0;
@@ -76,7 +76,7 @@ static uint64_t hamming_popcnt(const void *a, const void *b, size_t n) {
   return sum + HAMMING_WORD(p, q, n);
 }
 
-__attribute__((target("avx2,popcnt")))
+NN_TARGET("avx2,popcnt")
 static uint64_t hamming_avx2(const void *a, const void *b, size_t n) {
   const uint8_t *p = a, *q = b;
   if (n < 32) return hamming_popcnt(p, q, n);
@@ -100,7 +100,7 @@ static uint64_t hamming_avx2(const void *a, const void *b, size_t n) {
   return lanes[0] + lanes[1] + lanes[2] + lanes[3] + hamming_popcnt(p, q, n);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vpopcntdq,popcnt")))
+NN_TARGET("avx512f,avx512bw,avx512vpopcntdq,popcnt")
 static uint64_t hamming_avx512(const void *a, const void *b, size_t n) {
   const uint8_t *p = a, *q = b;
   if (n <= 8) return HAMMING_WORD(p, q, n);

@@ -96,8 +96,12 @@ static nn_status heads_latent(const nn_model *model, const nn_fields *fields,
   }
   head->bits = (int)bits;
   status = heads_blob(model, fields, "features", &head->features);
-  if (head->features < 0) head->features = layer->bottom[0];
-  return status;
+  if (status || head->features >= 0) return status;
+  if (!layer->bottoms) {
+    return nn_field_fail(fields, "latent names a layer that reads none");
+  }
+  head->features = layer->bottom[0];
+  return NN_OK;
 }
 
 static nn_status heads_classes(nn_model *model, const nn_fields *fields,

@@ -41,12 +41,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define INTEGER_X86 1
-#define INTEGER_AVX2 __attribute__((target("avx2")))
+#define INTEGER_AVX2 NN_TARGET("avx2")
 #define INTEGER_AVX512 \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+  NN_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
 /* Older compilers do not know the name. */
 #if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11)
-#define INTEGER_AVXVNNI __attribute__((target("avx2,avxvnni")))
+#define INTEGER_AVXVNNI NN_TARGET("avx2,avxvnni")
 #endif
 #endif
 

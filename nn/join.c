@@ -157,11 +157,11 @@ static uint32_t join_scan_plain(const uint64_t *code, const uint64_t *others,
 }
 
 #if defined(__x86_64__)
-__attribute__((target("popcnt"))) JOIN_INLINE int join_popcnt(uint64_t x) {
+NN_TARGET("popcnt") JOIN_INLINE int join_popcnt(uint64_t x) {
   return __builtin_popcountll(x);
 }
 
-__attribute__((target("popcnt")))
+NN_TARGET("popcnt")
 static uint32_t join_scan_popcnt(const uint64_t *code, const uint64_t *others,
                                  uint32_t n, int words, int limit,
                                  join_hit *hits) {

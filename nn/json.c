@@ -82,8 +82,7 @@ static char *json_put_utf8(char *to, unsigned c) {
   return to;
 }
 
-/* Bytes of the UTF-8 sequence at p, 0 if it is none. */
-static int json_utf8(const uint8_t *p, const uint8_t *end) {
+int nn_utf8(const uint8_t *p, const uint8_t *end) {
   int n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3
         : *p < 0xf5 ? 4 : 0;
   if (!n || end - p < n) return 0;
@@ -159,7 +158,7 @@ static nn_status json_string(json_reader *r, const char **text,
       continue;
     }
     if (*r->p < 0x20) return json_fail(r, "a control byte in a string");
-    int n = json_utf8(r->p, r->end);
+    int n = nn_utf8(r->p, r->end);
     if (!n) return json_fail(r, "a string that is not UTF-8");
     memcpy(to, r->p, (size_t)n);
     to += n;
@@ -426,7 +425,7 @@ nn_shown nn_shown_name(const char *name) {
   const uint8_t *end = (const uint8_t *)name + strlen(name);
   while (*name) {
     const uint8_t *p = (const uint8_t *)name;
-    int bytes = json_utf8(p, end);
+    int bytes = nn_utf8(p, end);
     int plain = bytes > 1 ? *p != 0xc2 || p[1] >= 0xa0
                           : bytes == 1 && *p >= 0x20 && *p < 0x7f;
     size_t length = plain ? (size_t)bytes : 4;

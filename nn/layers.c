@@ -1,18 +1,21 @@
 /*
-** The fast form of every layer, in float32.
+** The fast form of every layer, in float32: multiplications and
+** normalisation here, pooling in pooling.c, depthwise convolutions in
+** depthwise.c, what is done
+** element by element in pointwise.c, what moves elements in arrange.c.
 **
-** What img_hash() spends its time in.  A convolution is unrolled into columns
-** (im2col) and multiplied by OpenBLAS, per image and group, a strip of output
-** rows at a time so that the columns stay within a few megabytes; a 1x1
+** Convolutions and inner products go to convolve.c and dense.c on CPUs that these
+** have kernels for.  The portable way is here, by OpenBLAS: a convolution is
+** unrolled into columns (im2col) and multiplied, per image and group, a strip of
+** output rows at a time so that the columns stay within a few megabytes; a 1x1
 ** convolution is a multiplication as it stands.  An inner product is sgemv for
-** one image and sgemm for a batch.  Bias and, where plan.c found one, ReLU take
-** one pass over the result.  The rest are plain loops along a row or a plane,
-** written so that a compiler's baseline vectors fit them.
+** one image and sgemm for a batch.  Bias and, where plan.c found them, a batch
+** norm and ReLU take one pass over the result.  The rest are plain loops along a
+** row or a plane, written so that a compiler's baseline vectors fit them.
 **
 ** reference.c has the same layers as their definition reads; a test holds the
 ** two equal.  Nothing here checks a shape: shape.c did.
 */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +25,7 @@
 #include <arm_neon.h>
 #endif
 
-#include "nn_int.h"
+#include "floats.h"
 
 /* Floats of columns that one multiplication works on, unless a single output
 ** row needs more. */
@@ -30,7 +33,7 @@
 
 /* Positions of a plane that LRN sums at a time: they stay in the first cache
 ** while the channels around them pass by. */
-#define LAYERS_LRN_BLOCK 512
+#define LAYERS_LRN_BLOCK 128
 
 static float layers_positive(float x) {
   return x > 0 ? x : 0;
@@ -58,11 +61,15 @@ static int layers_strip(const nn_layer *l, const nn_blob *in,
 }
 
 size_t nn_layer_scratch(const nn_layer *l, const nn_blob *blobs) {
+  if (l->type != NN_CONVOLUTION) return 0;
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  if (l->type == NN_POOLING) return (size_t)in->w;
-  if (l->type != NN_CONVOLUTION || layers_pointwise(l)) return 0;
-  return nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
-                (size_t)layers_strip(l, in, top));
+  if (nn_depthwise(l, blobs)) return 0;
+  size_t copy = nn_winograd_fits(l, blobs) ? nn_winograd_scratch(l, blobs)
+                                           : nn_convolve_scratch(l, blobs);
+  if (layers_pointwise(l)) return copy;
+  size_t columns = nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
+                          (size_t)layers_strip(l, in, top));
+  return copy > columns ? copy : columns;
 }
 
 /* One output row of one tap: the input row as seen through it.  `shift` is the
@@ -142,16 +149,16 @@ static void layers_unroll(const nn_layer *l, const nn_blob *in,
   }
 }
 
-/* x + bias, clamped at 0 if wanted, over each channel's plane. */
-static void layers_finish(float *x, int channels, size_t plane,
-                          const float *bias, int relu) {
-  if (!bias && !relu) return;
+/* x * scale + bias, clamped at 0 if wanted, over each channel's plane. */
+static void layers_finish(const nn_step *s, float *x, int channels,
+                          size_t plane) {
+  if (!s->bias && !s->relu) return;   /* a scale comes with a bias */
   for (int c = 0; c < channels; c++, x += plane) {
-    float b = bias ? bias[c] : 0;
-    if (relu) {
-      for (size_t i = 0; i < plane; i++) x[i] = layers_positive(x[i] + b);
+    float a = s->scale ? s->scale[c] : 1, b = s->bias ? s->bias[c] : 0;
+    if (s->relu) {
+      for (size_t i = 0; i < plane; i++) x[i] = layers_positive(x[i] * a + b);
     } else {
-      for (size_t i = 0; i < plane; i++) x[i] += b;
+      for (size_t i = 0; i < plane; i++) x[i] = x[i] * a + b;
     }
   }
 }
@@ -179,7 +186,7 @@ static void layers_convolution(const nn_step *s) {
                       to + (size_t)y * (size_t)top->w, plane);
       }
     }
-    layers_finish(image, top->c, (size_t)plane, s->bias, s->relu);
+    layers_finish(s, image, top->c, (size_t)plane);
   }
 }
 
@@ -193,75 +200,7 @@ static void layers_inner_product(const nn_step *s) {
                   m);
   }
   for (int i = 0; i < s->n; i++) {
-    float *x = s->out + (size_t)i * (size_t)m;
-    if (s->bias) {
-      for (int j = 0; j < m; j++) x[j] += s->bias[j];
-    }
-    if (s->relu) {
-      for (int j = 0; j < m; j++) x[j] = layers_positive(x[j]);
-    }
-  }
-}
-
-/* Pooling ----------------------------------------------------------------- */
-
-int nn_pool_window(const nn_layer *l, int axis, int side, int at, int *low,
-                   int *high) {
-  int64_t from = (int64_t)at * l->stride[axis] - l->pad[axis];
-  int64_t to = from + l->kernel[axis];
-  int64_t end = (int64_t)side + l->pad[axis + 2];
-  *low = from < 0 ? 0 : (int)from;
-  *high = to > side ? side : (int)to;
-  return l->include_pad ? (int)((to > end ? end : to) - from) : *high - *low;
-}
-
-/* The rows of a window into one row: their maximum or their sum. */
-static void layers_fold_rows(const float *rows, int count, int width,
-                             int average, float *to) {
-  memcpy(to, rows, (size_t)width * sizeof(*to));
-  for (int y = 1; y < count; y++) {
-    rows += width;
-    if (average) {
-      for (int x = 0; x < width; x++) to[x] += rows[x];
-    } else {
-      for (int x = 0; x < width; x++) to[x] = to[x] > rows[x] ? to[x] : rows[x];
-    }
-  }
-}
-
-static void layers_pool_plane(const nn_layer *l, const nn_blob *in,
-                              const nn_blob *top, const float *plane,
-                              float *row, float *to) {
-  for (int y = 0; y < top->h; y++, to += top->w) {
-    int y0, y1, x0, x1;
-    int tall = nn_pool_window(l, 0, in->h, y, &y0, &y1);
-    layers_fold_rows(plane + (size_t)y0 * (size_t)in->w, y1 - y0, in->w,
-                     l->average, row);
-    for (int x = 0; x < top->w; x++) {
-      int wide = nn_pool_window(l, 1, in->w, x, &x0, &x1);
-      float value = row[x0];
-      if (l->average) {
-        for (int i = x0 + 1; i < x1; i++) value += row[i];
-        value /= (float)tall * (float)wide;
-      } else {
-        for (int i = x0 + 1; i < x1; i++) {
-          value = value > row[i] ? value : row[i];
-        }
-      }
-      to[x] = value;
-    }
-  }
-}
-
-static void layers_pooling(const nn_step *s) {
-  const nn_layer *l = s->layer;
-  const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
-  size_t from = (size_t)in->h * (size_t)in->w;
-  size_t to = (size_t)top->h * (size_t)top->w;
-  size_t planes = (size_t)s->n * (size_t)in->c;
-  for (size_t i = 0; i < planes; i++) {
-    layers_pool_plane(l, in, top, s->in[0] + i * from, s->scratch,
-                      s->out + i * to);
+    layers_finish(s, s->out + (size_t)i * (size_t)m, m, 1);
   }
 }
 
@@ -317,17 +256,26 @@ static void layers_lrn_block(const nn_layer *l, const nn_blob *in,
   }
 }
 
-static void layers_lrn(const nn_step *s) {
+static size_t layers_lrn_blocks(size_t plane) {
+  return (plane + LAYERS_LRN_BLOCK - 1) / LAYERS_LRN_BLOCK;
+}
+
+static void layers_lrn_task(void *context, size_t task, int worker) {
+  const nn_step *s = context;
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
   size_t plane = (size_t)in->h * (size_t)in->w;
-  for (int i = 0; i < s->n; i++) {
-    size_t image = (size_t)i * in->size;
-    for (size_t at = 0; at < plane; at += LAYERS_LRN_BLOCK) {
-      size_t n = plane - at < LAYERS_LRN_BLOCK ? plane - at : LAYERS_LRN_BLOCK;
-      layers_lrn_block(s->layer, in, s->in[0] + image, s->out + image, at,
-                       (int)n);
-    }
-  }
+  size_t image = task / layers_lrn_blocks(plane) * in->size;
+  size_t at = task % layers_lrn_blocks(plane) * LAYERS_LRN_BLOCK;
+  size_t n = plane - at < LAYERS_LRN_BLOCK ? plane - at : LAYERS_LRN_BLOCK;
+  (void)worker;
+  layers_lrn_block(s->layer, in, s->in[0] + image, s->out + image, at, (int)n);
+}
+
+static void layers_lrn(const nn_step *s) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  size_t blocks = layers_lrn_blocks((size_t)in->h * (size_t)in->w);
+  nn_step step = *s;
+  nn_team_run(s->team, (size_t)s->n * blocks, layers_lrn_task, &step);
 }
 
 static void layers_batch_norm(const nn_step *s) {
@@ -344,78 +292,71 @@ static void layers_batch_norm(const nn_step *s) {
   }
 }
 
-/* Over the channels of each position; the maximum goes first, so that no exp
-** overflows. */
+/* Over one axis of each position; the maximum goes first, so that no exp
+** overflows.  Elements of the axis lie `stride` apart. */
+static void layers_softmax_at(const float *x, int n, size_t stride,
+                              float *to) {
+  float top = x[0], sum = 0;
+  for (int c = 1; c < n; c++) {
+    if (x[(size_t)c * stride] > top) top = x[(size_t)c * stride];
+  }
+  for (int c = 0; c < n; c++) {
+    sum += to[(size_t)c * stride] = expf(x[(size_t)c * stride] - top);
+  }
+  for (int c = 0; c < n; c++) to[(size_t)c * stride] /= sum;
+}
+
 static void layers_softmax(const nn_step *s) {
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
-  size_t plane = (size_t)in->h * (size_t)in->w;
-  for (int i = 0; i < s->n; i++) {
-    for (size_t p = 0; p < plane; p++) {
-      const float *x = s->in[0] + (size_t)i * in->size + p;
-      float *to = s->out + (size_t)i * in->size + p;
-      float top = x[0], sum = 0;
-      for (int c = 1; c < in->c; c++) {
-        if (x[(size_t)c * plane] > top) top = x[(size_t)c * plane];
-      }
-      for (int c = 0; c < in->c; c++) {
-        sum += to[(size_t)c * plane] = expf(x[(size_t)c * plane] - top);
-      }
-      for (int c = 0; c < in->c; c++) to[(size_t)c * plane] /= sum;
+  int axis = s->layer->axis;
+  int n = axis == 1 ? in->c : axis == 2 ? in->h : in->w;
+  size_t stride = axis == 3   ? 1
+                  : axis == 2 ? (size_t)in->w
+                              : (size_t)in->h * (size_t)in->w;
+  size_t piece = (size_t)n * stride, total = (size_t)s->n * in->size;
+  for (size_t at = 0; at < total; at += piece) {
+    for (size_t p = 0; p < stride; p++) {
+      layers_softmax_at(s->in[0] + at + p, n, stride, s->out + at + p);
     }
   }
 }
 
-/* Element by element ------------------------------------------------------ */
-
-static void layers_eltwise(const nn_step *s, size_t n) {
-  const float *a = s->in[0], *b = s->in[1];
-  float *to = s->out;
-  if (s->layer->bottoms == 2) {
-    for (size_t i = 0; i < n; i++) to[i] = a[i] + b[i];
-    return;
-  }
-  /* every bottom of an element is read before it is written: one of them may
-  ** lie where the sum goes */
-  for (size_t i = 0; i < n; i++) {
-    float sum = a[i] + b[i];
-    for (int j = 2; j < s->layer->bottoms; j++) sum += s->in[j][i];
-    to[i] = sum;
-  }
-}
-
-static void layers_concat(const nn_step *s) {
-  float *to = s->out;
-  for (int i = 0; i < s->n; i++) {
-    for (int j = 0; j < s->layer->bottoms; j++) {
-      size_t size = s->blobs[s->layer->bottom[j]].size;
-      memcpy(to, s->in[j] + (size_t)i * size, size * sizeof(*to));
-      to += size;
-    }
-  }
-}
+/* All types --------------------------------------------------------------- */
 
 void nn_layer_fast(const nn_step *s) {
-  size_t n = (size_t)s->n * s->blobs[s->layer->top].size;
-  const float *x = s->in[0];
-  float *to = s->out;
   switch (s->layer->type) {
-    case NN_CONVOLUTION: layers_convolution(s); break;
-    case NN_INNER_PRODUCT: layers_inner_product(s); break;
-    case NN_POOLING: layers_pooling(s); break;
+    case NN_CONVOLUTION:
+      if (nn_depthwise(s->layer, s->blobs)) nn_depthwise_run(s);
+      else if (s->blas) layers_convolution(s);
+      else if (s->layer->winograd) nn_winograd_run(s);
+      else nn_convolve_run(s);
+      break;
+    case NN_INNER_PRODUCT:
+      if (s->blas) layers_inner_product(s);
+      else nn_dense_run(s);
+      break;
+    case NN_POOLING: nn_pooling_run(s); break;
     case NN_LRN: layers_lrn(s); break;
     case NN_BATCH_NORM: layers_batch_norm(s); break;
     case NN_SOFTMAX: layers_softmax(s); break;
-    case NN_ELTWISE: layers_eltwise(s, n); break;
-    case NN_CONCAT: layers_concat(s); break;
     case NN_RELU:
-      for (size_t i = 0; i < n; i++) to[i] = layers_positive(x[i]);
-      break;
     case NN_SIGMOID:
-      for (size_t i = 0; i < n; i++) to[i] = 1 / (1 + expf(-x[i]));
-      break;
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
+    case NN_ELTWISE: nn_pointwise_run(s); break;
+    case NN_CONCAT:
     case NN_FLATTEN:
-    case NN_MIRROR_MEAN:   /* in integer networks alone */
-      if (to != x) memcpy(to, x, n * sizeof(*to));
+    case NN_CONSTANT:
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE:
+    case NN_MIRROR_MEAN:
+    case NN_LOOKUP:   /* both in integer networks alone */
+      nn_arrange_run(s);
       break;
   }
 }

@@ -379,6 +379,11 @@ int nn_model_blob(const nn_model *model, const char *layer) {
   for (int i = 0; i <= model->layer_count; i++) {
     if (strcmp(model->blobs[i].name, layer) == 0) return i;
   }
+  for (int i = 0; i < model->alias_count; i++) {
+    if (strcmp(model->aliases[i].name, layer) == 0) {
+      return model->aliases[i].blob;
+    }
+  }
   return -1;
 }
 

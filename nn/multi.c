@@ -364,11 +364,11 @@ static int probe_bucket_plain(nn_probe *probe, const multi_table *table, int r,
 }
 
 #if defined(__x86_64__)
-__attribute__((target("popcnt"))) PROBE_INLINE int probe_popcnt(uint64_t x) {
+NN_TARGET("popcnt") PROBE_INLINE int probe_popcnt(uint64_t x) {
   return __builtin_popcountll(x);
 }
 
-__attribute__((target("popcnt")))
+NN_TARGET("popcnt")
 static int probe_bucket_popcnt(nn_probe *probe, const multi_table *table, int r,
                                uint32_t value) {
   return probe_read(probe, table, r, value, probe_popcnt);

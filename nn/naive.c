@@ -86,8 +86,10 @@ static int64_t naive_pool(const nn_int_step *s, int i, int c, int y, int x) {
   int64_t sum = 0, most = 0, inside = 0, padded = 0;
   for (int ky = 0; ky < l->kernel[0]; ky++) {
     for (int kx = 0; kx < l->kernel[1]; kx++) {
-      int64_t iy = (int64_t)y * l->stride[0] - l->pad[0] + ky;
-      int64_t ix = (int64_t)x * l->stride[1] - l->pad[1] + kx;
+      int64_t iy = (int64_t)y * l->stride[0] - l->pad[0] +
+                   (int64_t)ky * l->dilation[0];
+      int64_t ix = (int64_t)x * l->stride[1] - l->pad[1] +
+                   (int64_t)kx * l->dilation[1];
       if (iy >= in->h + l->pad[2] || ix >= in->w + l->pad[3]) continue;
       padded++;
       if (iy < 0 || iy >= in->h || ix < 0 || ix >= in->w) continue;
@@ -104,26 +106,91 @@ static int64_t naive_pool(const nn_int_step *s, int i, int c, int y, int x) {
   return nn_int_zero(in, (size_t)c) + mean;
 }
 
+/* What bottom j has there; a side of 1 stands for all of the output's. */
+static int64_t naive_broadcast(const nn_int_step *s, int j, int i, int c,
+                               int y, int x) {
+  const nn_blob *b = &s->blobs[s->layer->bottom[j]];
+  return naive_value(s, j, i, b->c > 1 ? c : 0, b->h > 1 ? y : 0,
+                     b->w > 1 ? x : 0);
+}
+
 static int64_t naive_eltwise(const nn_int_step *s, int i, int c, int y, int x) {
-  const nn_whole *w = &s->layer->whole;
-  int64_t sum = 0;
-  for (int j = 0; j < s->layer->bottoms; j++) {
-    sum += w->factor[j] * naive_value(s, j, i, c, y, x);
+  const nn_layer *l = s->layer;
+  const nn_whole *w = &l->whole;
+  int64_t first = naive_broadcast(s, 0, i, c, y, x), m = 1;
+  if (l->operation == NN_PROD) {
+    m = w->factor[0];
+    first *= naive_broadcast(s, 1, i, c, y, x);
+  } else {
+    first *= w->factor[0];
+    for (int j = 1; j < l->bottoms; j++) {
+      int64_t next = w->factor[j] * naive_broadcast(s, j, i, c, y, x);
+      if (l->operation == NN_SUM) first += next;
+      else if (next > first) first = next;
+    }
   }
-  return naive_clamp(s, naive_requantise(sum, 1, w->right));
+  return naive_clamp(s, naive_requantise(first, m, w->right));
+}
+
+static int naive_side(const nn_blob *b, int axis) {
+  return axis == 1 ? b->c : axis == 2 ? b->h : b->w;
 }
 
 static int64_t naive_concat(const nn_int_step *s, int i, int c, int y, int x) {
-  const nn_whole *w = &s->layer->whole;
-  int j = 0;
-  while (c >= s->blobs[s->layer->bottom[j]].c) {
-    c -= s->blobs[s->layer->bottom[j++]].c;
+  const nn_layer *l = s->layer;
+  int at[4] = {0, c, y, x}, j = 0, side;
+  while ((side = naive_side(&s->blobs[l->bottom[j]], l->axis)) <=
+         at[l->axis]) {
+    at[l->axis] -= side;
+    j++;
   }
-  return naive_clamp(s, naive_requantise(naive_value(s, j, i, c, y, x),
-                                         w->factor[j], w->right));
+  int64_t value = naive_value(s, j, i, at[1], at[2], at[3]);
+  return naive_clamp(s, naive_requantise(value, l->whole.factor[j],
+                                         l->whole.right));
 }
 
-static int64_t naive_sigmoid(const nn_int_step *s, int i, int c, int y, int x) {
+/* Layers that move bytes -------------------------------------------------- */
+
+static int64_t naive_slice(const nn_int_step *s, int i, int c, int y, int x) {
+  int at[4] = {0, c, y, x};
+  at[s->layer->axis] += s->layer->begin;
+  return naive_q(s, 0, i, at[1], at[2], at[3]);
+}
+
+static int64_t naive_permute(const nn_int_step *s, int i, int c, int y,
+                             int x) {
+  int to[3] = {c, y, x}, from[3] = {0, 0, 0};
+  for (int k = 0; k < 3; k++) from[s->layer->order[k]] = to[k];
+  return naive_q(s, 0, i, from[0], from[1], from[2]);
+}
+
+static int64_t naive_reshape(const nn_int_step *s, int i, int c, int y,
+                             int x) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  const nn_blob *top = &s->blobs[s->layer->top];
+  int64_t at = ((int64_t)c * top->h + y) * top->w + x;
+  return naive_q(s, 0, i, (int)(at / in->w / in->h), at / in->w % in->h,
+                 at % in->w);
+}
+
+static int64_t naive_padding(const nn_int_step *s, int i, int c, int y,
+                             int x) {
+  const nn_layer *l = s->layer;
+  const nn_blob *in = &s->blobs[l->bottom[0]];
+  int64_t at[2] = {(int64_t)y - l->pad[0], (int64_t)x - l->pad[1]};
+  int side[2] = {in->h, in->w};
+  for (int k = 0; k < 2; k++) {
+    if (at[k] >= 0 && at[k] < side[k]) continue;
+    if (l->padding == NN_PAD_CONSTANT) {
+      return l->whole.fill < 0 ? nn_int_zero(in, (size_t)c) : l->whole.fill;
+    }
+    int64_t end = at[k] < 0 ? 0 : side[k] - 1;
+    at[k] = l->padding == NN_PAD_EDGE ? end : 2 * end - at[k];
+  }
+  return naive_q(s, 0, i, c, at[0], at[1]);
+}
+
+static int64_t naive_lookup(const nn_int_step *s, int i, int c, int y, int x) {
   const nn_whole *w = &s->layer->whole;
   int64_t q = naive_q(s, 0, i, c, y, x);
   if (w->multiplier) {
@@ -175,15 +242,27 @@ static void naive_softmax(const nn_int_step *s, int i, int y, int x) {
 
 static int64_t naive_result(const nn_int_step *s, int i, int c, int y, int x) {
   const nn_layer *l = s->layer;
-  const nn_blob *in = &s->blobs[l->bottom[0]];
-  int plane = in->h * in->w;
+  const nn_blob *in = l->bottoms ? &s->blobs[l->bottom[0]] : NULL;
+  const nn_blob *top = &s->blobs[l->top];
+  int plane = in ? in->h * in->w : 1;
   int64_t q;
   switch (l->type) {
     case NN_CONVOLUTION:
     case NN_INNER_PRODUCT: return naive_filter(s, i, c, y, x);
     case NN_POOLING: return naive_pool(s, i, c, y, x);
     case NN_LRN: return naive_lrn(s, i, c, y, x);
-    case NN_SIGMOID: return naive_sigmoid(s, i, c, y, x);
+    case NN_SIGMOID:
+    case NN_LOOKUP: return naive_lookup(s, i, c, y, x);
+    case NN_SLICE: return naive_slice(s, i, c, y, x);
+    case NN_PERMUTE: return naive_permute(s, i, c, y, x);
+    case NN_RESHAPE: return naive_reshape(s, i, c, y, x);
+    case NN_PADDING: return naive_padding(s, i, c, y, x);
+    case NN_SHUFFLE_CHANNEL:
+      return naive_q(s, 0, i, c % l->group * (top->c / l->group) + c / l->group,
+                     y, x);
+    case NN_CONSTANT:
+      return l->whole.lookup[((size_t)c * (size_t)top->h + (size_t)y) *
+                                 (size_t)top->w + (size_t)x];
     case NN_ELTWISE: return naive_eltwise(s, i, c, y, x);
     case NN_CONCAT: return naive_concat(s, i, c, y, x);
     case NN_FLATTEN:
@@ -197,8 +276,7 @@ static int64_t naive_result(const nn_int_step *s, int i, int c, int y, int x) {
       q = naive_q(s, 0, i, c, y, x);
       if (!s->mirrored) return q;
       return (((uint8_t *)s->out)[naive_at(in, i, c, y, x)] + q + 1) >> 1;
-    case NN_SOFTMAX:
-    case NN_BATCH_NORM: break;
+    default: break;
   }
   return 0;
 }

@@ -8,12 +8,11 @@
 ** Layers stand in execution order and read blobs written before them, so there
 ** are no cycles to look for.  A layer writes one blob, which has its name.
 **
-** This file knows words: types, parameters, defaults.  shape.c knows what a
-** geometry leads to and which tensors fit it, quantised.c what the layers of an
-** integer network have instead of floats, plan.c where blobs lie in memory,
-** heads.c the preprocessing and the heads.
+** This file knows the types and the words of each.  parameters.c reads what
+** they say, shape.c knows what a geometry leads to and which tensors fit it,
+** quantised.c what the layers of an integer network have instead of floats,
+** plan.c where blobs lie in memory, heads.c the preprocessing and the heads.
 */
-#include <math.h>
 #include <string.h>
 
 #include "nn_int.h"
@@ -31,20 +30,31 @@ static const struct network_type {
       "weight", "bias"}},
     {"InnerProduct", NN_INNER_PRODUCT, 1, 1, {"num_output", "weight", "bias"}},
     {"Pooling", NN_POOLING, 1, 1,
-     {"pool", "kernel_size", "stride", "pad", "round_mode",
+     {"pool", "kernel_size", "stride", "pad", "dilation", "round_mode",
       "count_include_pad", "global_pooling"}},
     {"LRN", NN_LRN, 1, 1, {"local_size", "alpha", "beta", "k"}},
-    {"ReLU", NN_RELU, 1, 1, {NULL}},
+    {"ReLU", NN_RELU, 1, 1, {"negative_slope"}},
     {"Sigmoid", NN_SIGMOID, 1, 1, {NULL}},
-    {"Softmax", NN_SOFTMAX, 1, 1, {NULL}},
+    {"Softmax", NN_SOFTMAX, 1, 1, {"axis"}},
     {"BatchNorm", NN_BATCH_NORM, 1, 1,
      {"mean", "variance", "weight", "bias", "eps"}},
-    {"Eltwise", NN_ELTWISE, 2, NN_BOTTOM_MAX, {"operation"}},
+    {"Eltwise", NN_ELTWISE, 2, NN_BOTTOM_MAX, {"operation", "coeff"}},
     {"Concat", NN_CONCAT, 1, NN_BOTTOM_MAX, {"axis"}},
     {"Flatten", NN_FLATTEN, 1, 1, {NULL}},
-    {"MirrorMean", NN_MIRROR_MEAN, 1, 1, {NULL}}};
+    {"MirrorMean", NN_MIRROR_MEAN, 1, 1, {NULL}},
+    {"Clip", NN_CLIP, 1, 1, {"min", "max"}},
+    {"HardSigmoid", NN_HARD_SIGMOID, 1, 1, {"alpha", "beta"}},
+    {"HardSwish", NN_HARD_SWISH, 1, 1, {NULL}},
+    {"Scale", NN_SCALE, 1, 1, {"weight", "bias"}},
+    {"Constant", NN_CONSTANT, 0, 0, {"weight"}},
+    {"Padding", NN_PADDING, 1, 1, {"pad", "mode", "value"}},
+    {"ShuffleChannel", NN_SHUFFLE_CHANNEL, 1, 1, {"group"}},
+    {"Slice", NN_SLICE, 1, 1, {"axis", "begin", "end"}},
+    {"Reshape", NN_RESHAPE, 1, 1, {"dims"}},
+    {"Permute", NN_PERMUTE, 1, 1, {"order"}},
+    {"Lookup", NN_LOOKUP, 1, 1, {NULL}}};
 
-/* Parameters -------------------------------------------------------------- */
+/* Members ----------------------------------------------------------------- */
 
 static nn_status network_known(const nn_model *model, const nn_fields *fields,
                                const struct network_type *type) {
@@ -56,144 +66,12 @@ static nn_status network_known(const nn_model *model, const nn_fields *fields,
       return nn_field_fail(fields, "%s has no form in integer networks",
                            type->name);
     }
-  } else if (type->type == NN_MIRROR_MEAN) {
-    return nn_field_fail(fields, "MirrorMean is for integer networks alone");
+  } else if (type->type == NN_MIRROR_MEAN || type->type == NN_LOOKUP) {
+    return nn_field_fail(fields, "%s is for integer networks alone",
+                         type->name);
   }
   for (int i = 0; i < NETWORK_KEYS && own[i]; i++) keys[3 + i] = own[i];
   return nn_field_known(fields, keys);
-}
-
-static nn_status network_convolution(const nn_fields *fields,
-                                     nn_layer *layer) {
-  nn_status status;
-  layer->group = 1;
-  if (!nn_json_get(fields->object, "kernel_size")) {
-    return nn_field_fail(fields, "no kernel_size");
-  }
-  if ((status = nn_field_ints(fields, "kernel_size", 2, 1, NN_SIDE_MAX,
-                              layer->kernel)) != NN_OK ||
-      (status = nn_field_ints(fields, "stride", 2, 1, NN_SIDE_MAX,
-                              layer->stride)) != NN_OK ||
-      (status = nn_field_ints(fields, "pad", 4, 0, NN_SIDE_MAX,
-                              layer->pad)) != NN_OK ||
-      (status = nn_field_ints(fields, "dilation", 2, 1, NN_SIDE_MAX,
-                              layer->dilation)) != NN_OK) {
-    return status;
-  }
-  return nn_field_ints(fields, "group", 0, 1, 1 << 24, &layer->group);
-}
-
-static nn_status network_pooling(const nn_model *model,
-                                 const nn_fields *fields, nn_layer *layer) {
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
-  nn_status status;
-  int global = 0, floor_mode = 0;
-  layer->include_pad = 1;
-  if (!nn_json_get(fields->object, "pool")) {
-    return nn_field_fail(fields, "no pool");
-  }
-  if ((status = nn_field_choice(fields, "pool", "MAX", "AVE",
-                                &layer->average)) != NN_OK ||
-      (status = nn_field_choice(fields, "round_mode", "CEIL", "FLOOR",
-                                &floor_mode)) != NN_OK ||
-      (status = nn_field_boolean(fields, "count_include_pad",
-                                 &layer->include_pad)) != NN_OK ||
-      (status = nn_field_boolean(fields, "global_pooling",
-                                 &global)) != NN_OK) {
-    return status;
-  }
-  layer->ceil = !floor_mode;
-  if (global) {
-    if (nn_json_get(fields->object, "kernel_size") ||
-        nn_json_get(fields->object, "stride") ||
-        nn_json_get(fields->object, "pad")) {
-      return nn_field_fail(fields, "global_pooling has no geometry to set");
-    }
-    layer->kernel[0] = in->h;
-    layer->kernel[1] = in->w;
-    return NN_OK;
-  }
-  if (!nn_json_get(fields->object, "kernel_size")) {
-    return nn_field_fail(fields, "no kernel_size");
-  }
-  if ((status = nn_field_ints(fields, "kernel_size", 2, 1, NN_SIDE_MAX,
-                              layer->kernel)) != NN_OK ||
-      (status = nn_field_ints(fields, "stride", 2, 1, NN_SIDE_MAX,
-                              layer->stride)) != NN_OK) {
-    return status;
-  }
-  return nn_field_ints(fields, "pad", 4, 0, NN_SIDE_MAX, layer->pad);
-}
-
-static nn_status network_lrn(const nn_model *model, const nn_fields *fields,
-                             nn_layer *layer) {
-  nn_status status;
-  int integer = model->kind == NN_INTEGER;
-  layer->k = 1;
-  if (integer && !nn_json_get(fields->object, "local_size")) {
-    return nn_field_fail(fields, "no local_size");
-  }
-  if (!integer && (!nn_json_get(fields->object, "local_size") ||
-                   !nn_json_get(fields->object, "alpha") ||
-                   !nn_json_get(fields->object, "beta"))) {
-    return nn_field_fail(fields, "wants local_size, alpha and beta");
-  }
-  if ((status = nn_field_ints(fields, "local_size", 0, 1, NN_SIDE_MAX,
-                              &layer->local_size)) != NN_OK ||
-      (status = nn_field_floats(fields, "alpha", 0, &layer->alpha)) != NN_OK ||
-      (status = nn_field_floats(fields, "beta", 0, &layer->beta)) != NN_OK ||
-      (status = nn_field_floats(fields, "k", 0, &layer->k)) != NN_OK) {
-    return status;
-  }
-  if (layer->local_size % 2 == 0) {
-    return nn_field_fail(fields, "local_size must be odd");
-  }
-  if (!(layer->alpha >= 0) || !(layer->k > 0)) {
-    return nn_field_fail(fields, "wants alpha >= 0 and k > 0");
-  }
-  return NN_OK;
-}
-
-static nn_status network_parameters(const nn_model *model,
-                                    const nn_fields *fields, nn_layer *layer,
-                                    int *num_output) {
-  nn_status status;
-  int axis = 1, other = 0;
-  layer->stride[0] = layer->stride[1] = 1;
-  layer->dilation[0] = layer->dilation[1] = 1;
-  switch (layer->type) {
-    case NN_CONVOLUTION:
-      status = network_convolution(fields, layer);
-      if (status) return status;
-      /* fall through */
-    case NN_INNER_PRODUCT:
-      if (!nn_json_get(fields->object, "num_output")) {
-        return nn_field_fail(fields, "no num_output");
-      }
-      return nn_field_ints(fields, "num_output", 0, 1, 1 << 24, num_output);
-    case NN_POOLING:
-      return network_pooling(model, fields, layer);
-    case NN_LRN:
-      return network_lrn(model, fields, layer);
-    case NN_BATCH_NORM:
-      layer->eps = 1e-5f;
-      status = nn_field_floats(fields, "eps", 0, &layer->eps);
-      if (status == NN_OK && !(layer->eps >= 0)) {
-        return nn_field_fail(fields, "eps is negative");
-      }
-      return status;
-    case NN_ELTWISE:
-      return nn_field_choice(fields, "operation", "SUM", "SUM", &other);
-    case NN_CONCAT:
-      return nn_field_ints(fields, "axis", 0, 1, 1, &axis);
-    case NN_RELU:
-    case NN_SIGMOID:
-    case NN_SOFTMAX:
-    case NN_FLATTEN:
-    case NN_MIRROR_MEAN:
-      break;
-  }
-  return NN_OK;
 }
 
 /* Layers ------------------------------------------------------------------ */
@@ -218,6 +96,11 @@ static nn_status network_bottoms(nn_model *model, const nn_fields *fields,
                                  nn_layer *layer,
                                  const struct network_type *type) {
   const nn_json *list = nn_json_get(fields->object, "bottom");
+  if (!type->max_bottoms) {
+    return list && (list->kind != NN_JSON_ARRAY || list->length)
+               ? nn_field_fail(fields, "a %s has no bottom", type->name)
+               : NN_OK;
+  }
   if (!list || list->kind != NN_JSON_ARRAY ||
       list->length < (size_t)type->min_bottoms ||
       list->length > (size_t)type->max_bottoms) {
@@ -240,8 +123,8 @@ static nn_status network_bottoms(nn_model *model, const nn_fields *fields,
   return NN_OK;
 }
 
-static nn_status network_layer(nn_model *model, const nn_json *json,
-                               nn_error *err) {
+nn_status nn_network_layer(nn_model *model, const nn_json *json,
+                           nn_error *err) {
   nn_layer *layer = &model->layers[model->layer_count];
   nn_blob *top = &model->blobs[model->layer_count + 1];
   const struct network_type *type;
@@ -267,7 +150,7 @@ static nn_status network_layer(nn_model *model, const nn_json *json,
   if ((status = network_type(&fields, layer, &type)) != NN_OK ||
       (status = network_known(model, &fields, type)) != NN_OK ||
       (status = network_bottoms(model, &fields, layer, type)) != NN_OK ||
-      (status = network_parameters(model, &fields, layer, &num_output)) !=
+      (status = nn_layer_parameters(model, &fields, layer, &num_output)) !=
           NN_OK ||
       (status = nn_layer_shape(model, layer, num_output, &fields)) != NN_OK ||
       (status = model->kind == NN_INTEGER
@@ -313,6 +196,53 @@ static nn_status network_input(nn_model *model, const nn_json *json,
   return nn_quantised_input(model, &fields);
 }
 
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err) {
+  model->mirror = -1;
+  model->layers = nn_model_alloc(model, layers, sizeof(nn_layer));
+  model->blobs = nn_model_alloc(model, layers + 1, sizeof(nn_blob));
+  if (!model->layers || !model->blobs) {
+    return nn_fail(err, NN_NOMEM, "out of memory");
+  }
+  return network_input(model, input, err);
+}
+
+/* Once there are layers: {"another name": "layer", ...}. */
+static nn_status network_aliases(nn_model *model, const nn_json *json,
+                                 nn_error *err) {
+  nn_fields fields;
+  if (!json) return NN_OK;
+  nn_status status = nn_fields_open(&fields, json, "aliases", NULL, err);
+  if (status) return status;
+  if (json->length > NN_ALIAS_MAX) {
+    return nn_field_fail(&fields, "more than %d", NN_ALIAS_MAX);
+  }
+  model->aliases = nn_model_alloc(model, json->length, sizeof(nn_alias));
+  if (!model->aliases) return nn_fail(err, NN_NOMEM, "out of memory");
+  int blobs = model->layer_count + 1, blob;
+  for (const nn_json *m = json->child; m; m = m->next) {
+    for (blob = 0; blob < blobs; blob++) {
+      if (strcmp(model->blobs[blob].name, m->key) == 0) {
+        return nn_field_fail(&fields, "%s is a layer's name",
+                             nn_shown_name(m->key).text);
+      }
+    }
+    for (blob = 0; blob < blobs && m->kind == NN_JSON_STRING; blob++) {
+      if (strcmp(model->blobs[blob].name, m->text) == 0) break;
+    }
+    if (m->kind != NN_JSON_STRING || blob == blobs || !m->key[0]) {
+      return nn_field_fail(&fields, "%s wants the name of a layer",
+                           nn_shown_name(m->key).text);
+    }
+    nn_alias *alias = &model->aliases[model->alias_count];
+    alias->blob = blob;
+    alias->name = nn_model_string(model, m->key);
+    if (!alias->name) return nn_fail(err, NN_NOMEM, "out of memory");
+    model->alias_count++;
+  }
+  return NN_OK;
+}
+
 static nn_status network_build(nn_model *model, const nn_json *root,
                                nn_error *err) {
   const nn_json *layers = nn_json_get(root, "layers");
@@ -321,15 +251,13 @@ static nn_status network_build(nn_model *model, const nn_json *root,
     return nn_fail(err, NN_MODEL, "a network has 1 to %d layers",
                    NN_LAYER_MAX);
   }
-  model->mirror = -1;
-  model->layers = nn_model_alloc(model, layers->length, sizeof(nn_layer));
-  model->blobs = nn_model_alloc(model, layers->length + 1, sizeof(nn_blob));
-  if (!model->layers || !model->blobs) {
-    return nn_fail(err, NN_NOMEM, "out of memory");
-  }
-  nn_status status = network_input(model, nn_json_get(root, "input"), err);
+  nn_status status = nn_network_start(model, nn_json_get(root, "input"),
+                                      layers->length, err);
   for (const nn_json *m = layers->child; m && !status; m = m->next) {
-    status = network_layer(model, m, err);
+    status = nn_network_layer(model, m, err);
+  }
+  if (status == NN_OK) {
+    status = network_aliases(model, nn_json_get(root, "aliases"), err);
   }
   return status ? status : nn_heads_read(model, root, err);
 }

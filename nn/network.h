@@ -182,9 +182,10 @@ nn_status nn_prepare(const nn_memory *mem, const nn_model *model,
 /* The forward pass -------------------------------------------------------- */
 
 typedef enum nn_engine {
-  NN_FAST,       /* float32: OpenBLAS sgemm; integer: our kernels, no BLAS */
+  NN_FAST,       /* our kernels; OpenBLAS for a float32 network on a CPU that
+                 ** they do not know (x86 without AVX2 and FMA) */
   NN_REFERENCE,  /* one plain loop nest a layer, double sums; slow, no BLAS */
-  NN_BLAS        /* integer networks by OpenBLAS on floats; else as NN_FAST */
+  NN_BLAS        /* OpenBLAS, for integer networks on floats that are whole */
 } nn_engine;
 
 /*
@@ -205,6 +206,16 @@ nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
                        nn_engine engine, const float *input, int batch,
                        const int *blobs, int count, float *const *out,
                        nn_error *err);
+
+/*
+** The same on up to `threads` threads, the caller's among them, which end before
+** it returns.  Float32 networks through our own kernels use them; the others run
+** on the caller's alone.  The result does not depend on their number.
+*/
+nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
+                      nn_engine engine, int threads, const float *input,
+                      int batch, const int *blobs, int count,
+                      float *const *out, nn_error *err);
 
 /* prepare, run and threshold: the code of a picture, (bits+7)/8 bytes. */
 nn_status nn_hash(const nn_memory *mem, const nn_model *model,

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "codes.h"
+#include "layer.h"
 #include "network.h"
 
 /* memory.c ---------------------------------------------------------------- */
@@ -29,6 +30,12 @@ void nn_free(const nn_memory *mem, void *p);
 /* a * b, or SIZE_MAX when that overflows (which nn_alloc then refuses). */
 size_t nn_mul(size_t a, size_t b);
 
+/* A function compiled for more than the baseline.  Tests that emulate
+** instructions which their CPU lacks compile it for the baseline. */
+#ifndef NN_TARGET
+#define NN_TARGET(features) __attribute__((target(features)))
+#endif
+
 /* cpu.c ------------------------------------------------------------------- */
 
 enum {
@@ -37,7 +44,9 @@ enum {
   NN_CPU_AVX512 = 1 << 2,      /* F, BW, VL, VPOPCNTDQ, and zmm by the system */
   NN_CPU_AVXVNNI = 1 << 3,     /* VPDPBUSD in VEX form, with ymm */
   NN_CPU_AVX512VNNI = 1 << 4,  /* F, BW, VL, VNNI, and zmm */
-  NN_CPU_BITALG = 1 << 5       /* F, BW, BITALG, and zmm */
+  NN_CPU_BITALG = 1 << 5,      /* F, BW, BITALG, and zmm */
+  NN_CPU_FMA = 1 << 6,         /* with AVX2 */
+  NN_CPU_AVX512F = 1 << 7      /* F, BW, VL, and zmm */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -80,6 +89,9 @@ nn_status nn_json_parse(const nn_memory *mem, const char *what,
 /* The member of an object, NULL if there is none or it is no object. */
 const nn_json *nn_json_get(const nn_json *object, const char *key);
 
+/* Bytes of the UTF-8 sequence at p < end, 0 if it is none. */
+int nn_utf8(const uint8_t *p, const uint8_t *end);
+
 /* A name out of a file as an error may show it: bounded, control bytes as
 ** \xNN.  Use as nn_shown_name(name).text within the call that needs it. */
 typedef struct nn_shown {
@@ -114,6 +126,9 @@ nn_status nn_field_floats(const nn_fields *fields, const char *key, int count,
 nn_status nn_field_boolean(const nn_fields *fields, const char *key, int *out);
 nn_status nn_field_string(const nn_fields *fields, const char *key,
                           const char **out);
+/* The place of the member in a list of words, which ends in NULL. */
+nn_status nn_field_word(const nn_fields *fields, const char *key,
+                        const char *const *words, int *out);
 /* 0 for the first word, 1 for the second. */
 nn_status nn_field_choice(const nn_fields *fields, const char *key,
                           const char *first, const char *second, int *out);
@@ -125,9 +140,9 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 /* model.c, network.c, plan.c: a model in memory --------------------------- */
 
 #define NN_LAYER_MAX 1024    /* layers of a network */
-#define NN_BOTTOM_MAX 64     /* inputs of a layer */
 #define NN_TENSOR_MAX 8192   /* tensors of a file */
 #define NN_HEAD_MAX 64       /* heads of a file */
+#define NN_ALIAS_MAX 2048    /* further names of blobs */
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
@@ -145,97 +160,16 @@ typedef struct nn_tensor {
   const int32_t *ints;    /* likewise */
 } nn_tensor;
 
-typedef enum nn_type {
-  NN_CONVOLUTION,
-  NN_INNER_PRODUCT,
-  NN_POOLING,
-  NN_LRN,
-  NN_RELU,
-  NN_SIGMOID,
-  NN_SOFTMAX,
-  NN_BATCH_NORM,
-  NN_ELTWISE,
-  NN_CONCAT,
-  NN_FLATTEN,
-  NN_MIRROR_MEAN
-} nn_type;
-
-/*
-** What the integers of a blob stand for: value = (q - zero) * scale.  Bytes lie
-** as NHWC, each position's channels filled up to a multiple of 4; sums are
-** int32, NHWC without filling.
-*/
-typedef struct nn_quant {
-  int sums;               /* 32-bit integers, zero 0, a scale per channel */
-  int max;                /* bytes: the largest q */
-  float scale;            /* bytes */
-  const uint8_t *zero;    /* bytes: of channel c, zero[c / span] */
-  size_t span;
-  const float *scales;    /* sums: of channel c, scales[c * scales_step] */
-  int scales_step;        /* 1, or 0 where there is one for all */
-} nn_quant;
-
-/* Blob 0 is the input, blob i + 1 what layer i writes. */
-typedef struct nn_blob {
-  const char *name;
-  int c, h, w;
-  size_t size;       /* c * h * w, values of one image */
-  size_t slots;      /* its memory in pieces of 4 bytes; size of floats */
-  int readers;       /* layers that read it, one that reads twice counts 2 */
-  int last_reader;   /* index of the last of them, -1 */
-  int batched;       /* kept for all images of a batch at once */
-  size_t offset;     /* slots: batched, times the batch; else of one image */
-  nn_quant quant;    /* in integer networks */
-} nn_blob;
-
-/* What a layer of an integer network has beside its geometry; an inner product
-** is a convolution whose kernel is the whole plane. */
-typedef struct nn_whole {
-  const int8_t *weight;         /* as in the file, [O][C / group][kh][kw] */
-  const int32_t *bias;          /* as in the file; NULL: zeros */
-  const int32_t *multiplier, *shift;   /* of each channel */
-  int32_t *folded;              /* bias - sum of weight * zero point */
-  int8_t *packed;               /* packed.c: weights as the kernels want them */
-  uint8_t *outside;             /* packed.c: a position outside of the image */
-  int *factor;                  /* eltwise, concat: of each bottom */
-  int32_t *constant;            /* eltwise, concat: bytes.c */
-  int right;                    /* shift that is a number: bits */
-  int sum_shift;                /* LRN */
-  const int32_t *table;         /* LRN, softmax */
-  int entries;                  /* of it */
-  const uint8_t *lookup;        /* sigmoid: 256 bytes */
-} nn_whole;
-
-/* Pairs are [height, width]; pad is top, left, bottom, right. */
-typedef struct nn_layer {
-  nn_type type;
-  const char *name;
-  int *bottom;            /* blobs that it reads */
-  int bottoms;
-  int top;                /* the blob that it writes */
-  int in_place;           /* top lies where this bottom lay; -1: nowhere */
-  int kernel[2], stride[2], pad[4], dilation[2], group;
-  int average;            /* pooling: AVE, not MAX */
-  int ceil;               /* pooling: Caffe's rounding, not PyTorch's */
-  int include_pad;        /* pooling: the divisor counts padding */
-  int local_size;         /* LRN */
-  float alpha, beta, k;   /* LRN */
-  float eps;              /* batch norm */
-  const float *mean, *variance;
-  const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
-  float *scale, *shift;           /* batch norm as x * scale + shift */
-  float *folded_weight, *folded_bias;   /* with the norm that follows */
-  int norm;               /* that batch norm's layer, -1 */
-  int relu;               /* the ReLU done in the same pass, -1 */
-  int absorbed;           /* one that the layer before can do (plan.c) */
-  nn_whole whole;         /* in integer networks */
-} nn_layer;
-
 typedef struct nn_preprocess {
   int bgr, area, crop;
   int height, width;      /* resized to this, then cropped to the input */
   float mean[3], scale[3];
 } nn_preprocess;
+
+typedef struct nn_alias {
+  const char *name;
+  int blob;
+} nn_alias;
 
 struct nn_model {
   nn_memory mem;
@@ -249,12 +183,15 @@ struct nn_model {
   nn_layer *layers;
   int layer_count;
   nn_blob *blobs;
+  struct nn_alias *aliases;   /* further names of blobs */
+  int alias_count;
   nn_preprocess preprocess;
   nn_head *heads;
   int head_count;
   nn_kind kind;
   int mirror;                 /* the layer that is a MirrorMean, -1 */
   const struct nn_int_form *form;   /* kernels of an integer network */
+  const struct nn_float_form *floats;   /* of a float32 one; NULL: OpenBLAS */
   int first_batched;          /* layers before run image by image (plan.c) */
   size_t arena;               /* slots of the blobs of one image at a time */
   size_t batch_arena;         /* slots of the others, for each image */
@@ -276,13 +213,22 @@ nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
 /* network.c: the description, from the header's text, into layers and blobs. */
 nn_status nn_network_read(nn_model *model, const char *text, size_t n,
                           nn_error *err);
+/* The same a piece at a time, for who writes a network and runs each layer as
+** soon as it is there: the input, with room for so many layers, then each. */
+nn_status nn_network_start(nn_model *model, const nn_json *input,
+                           size_t layers, nn_error *err);
+nn_status nn_network_layer(nn_model *model, const nn_json *layer,
+                           nn_error *err);
 /* heads.c: preprocessing and heads, once there are layers. */
 nn_status nn_heads_read(nn_model *model, const nn_json *network,
                         nn_error *err);
+/* parameters.c: the members of a layer that say what it computes. */
+nn_status nn_layer_parameters(nn_model *model, const nn_fields *fields,
+                              nn_layer *layer, int *num_output);
 /* shape.c: the shape of what a layer writes, from those that it reads and its
 ** geometry; then the tensors that its description names. */
-nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
-                         int num_output, const nn_fields *fields);
+nn_status nn_layer_shape(nn_model *model, nn_layer *layer, int num_output,
+                         const nn_fields *fields);
 nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
                            const nn_fields *fields);
 /* The tensor that member `key` names, which must have the shape; a side of -1
@@ -302,8 +248,6 @@ nn_status nn_plan(nn_model *model, nn_error *err);
 
 /* blas.c: the only file that knows cblas ---------------------------------- */
 
-typedef struct nn_blas nn_blas;
-
 /* The BLAS library, looked for until one was found; NULL and NN_NO_BLAS. */
 const nn_blas *nn_blas_get(nn_error *err);
 /* Row-major C[m][n] = A[m][k] * B[k][n]; with transpose_b, B is [n][k]. */
@@ -313,29 +257,6 @@ void nn_blas_sgemm(const nn_blas *blas, int transpose_b, int m, int n, int k,
 /* y[m] = A[m][n] * x[n] */
 void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
                    const float *x, float *y);
-
-/* layers.c, reference.c: one layer over n images -------------------------- */
-
-typedef struct nn_step {
-  const nn_layer *layer;
-  const nn_blob *blobs;         /* the model's, for shapes */
-  int n;
-  const float *in[NN_BOTTOM_MAX];
-  float *out;                   /* may be the in[] that is in place */
-  const float *weight, *bias;   /* the layer's, or folded */
-  int relu;                     /* convolution, inner product: clamp at 0 */
-  float *scratch;
-  const nn_blas *blas;          /* NULL in the reference */
-} nn_step;
-
-void nn_layer_fast(const nn_step *step);
-void nn_layer_reference(const nn_step *step);
-/* Floats of private memory that the fast form of a layer wants. */
-size_t nn_layer_scratch(const nn_layer *layer, const nn_blob *blobs);
-/* The window of a pooling's output position `at` along an axis, clipped to the
-** input; returns how many positions the divisor of an average counts. */
-int nn_pool_window(const nn_layer *layer, int axis, int side, int at, int *low,
-                   int *high);
 
 /* integer.c: kernels of integer networks ---------------------------------- */
 
@@ -413,6 +334,12 @@ void nn_int_values(const nn_blob *blob, int n, const void *from, float *to);
 void nn_int_fast(const nn_int_step *step);
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* mix.c: layers that read several blobs; gather.c: those that move bytes. */
+void nn_mix_run(const nn_int_step *step);
+nn_status nn_mix_ready(nn_model *model, nn_layer *layer, nn_error *err);
+void nn_gather_run(const nn_int_step *step);
+nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
 /* packed.c: convolutions and inner products through the kernels. */
 void nn_packed_run(const nn_int_step *step);

@@ -4,11 +4,10 @@
 ** forward pass takes.
 **
 ** Folding.  In a float32 network a batch norm that alone reads a convolution or
-** inner product is arithmetic on its weights, and a ReLU after them costs
-** nothing when it is done while the bias is added.  Both stay layers of their
-** own: the reference engine runs them as such, and whoever asks for the
-** convolution's own blob gets it unfolded (run.c decides by what was asked
-** for), which is why the weights of the file are kept beside the folded ones.
+** inner product is a scale and a bias of its sums, and both, and a ReLU after
+** them, cost next to nothing in the pass that adds the bias.  They stay layers
+** of their own: the reference engine runs them as such, and whoever asks for the
+** convolution's own blob gets it unfolded (run.c decides by what was asked for).
 **
 ** Lifetimes.  Every blob is planned as if every layer ran, in order: it lives
 ** from the layer that writes it to the last that reads it.  Layers that work
@@ -32,7 +31,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "nn_int.h"
+#include "floats.h"
 
 /* Buffers begin on cache lines: 16 slots of 4 bytes. */
 #define PLAN_ALIGN 16
@@ -86,27 +85,20 @@ static nn_layer *plan_only_reader(const nn_model *model, int top,
   return reader->type == type ? reader : NULL;
 }
 
+/* The norm that follows, as scale and bias of what the layer adds up. */
 static nn_status plan_fold(nn_model *model, nn_layer *layer,
                            const nn_layer *norm, nn_error *err) {
   int channels = model->blobs[layer->top].c;
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
-  size_t row = layer->type == NN_INNER_PRODUCT
-                   ? in->size
-                   : (size_t)(in->c / layer->group) *
-                         (size_t)layer->kernel[0] * (size_t)layer->kernel[1];
-  layer->folded_weight =
-      nn_model_alloc(model, nn_mul((size_t)channels, row), sizeof(float));
+  layer->folded_scale = nn_model_alloc(model, (size_t)channels, sizeof(float));
   layer->folded_bias = nn_model_alloc(model, (size_t)channels, sizeof(float));
-  if (!layer->folded_weight || !layer->folded_bias) {
+  if (!layer->folded_scale || !layer->folded_bias) {
     return nn_fail(err, NN_NOMEM, "out of memory");
   }
   for (int c = 0; c < channels; c++) {
     double scale = (norm->weight ? (double)norm->weight[c] : 1.0) /
                    sqrt((double)norm->variance[c] + (double)norm->eps);
     double bias = layer->bias ? (double)layer->bias[c] : 0.0;
-    const float *from = layer->weight + (size_t)c * row;
-    float *to = layer->folded_weight + (size_t)c * row;
-    for (size_t i = 0; i < row; i++) to[i] = (float)(from[i] * scale);
+    layer->folded_scale[c] = (float)scale;
     layer->folded_bias[c] =
         (float)((bias - (double)norm->mean[c]) * scale +
                 (norm->bias ? (double)norm->bias[c] : 0.0));
@@ -133,7 +125,8 @@ static nn_status plan_absorb(nn_model *model, nn_error *err) {
       layer->norm = (int)(next - model->layers);
       top = next->top;
     }
-    if ((next = plan_only_reader(model, top, NN_RELU)) != NULL) {
+    next = plan_only_reader(model, top, NN_RELU);
+    if (next && next->slope == 0) {
       next->absorbed = 1;
       layer->relu = (int)(next - model->layers);
     }
@@ -147,25 +140,37 @@ static nn_status plan_absorb(nn_model *model, nn_error *err) {
 ** caller's and never written. */
 static int plan_in_place(const nn_model *model, int i) {
   const nn_layer *layer = &model->layers[i];
+  if (!layer->bottoms) return -1;
   const nn_blob *in = &model->blobs[layer->bottom[0]];
   switch (layer->type) {
     case NN_SIGMOID:
+    case NN_LOOKUP:
       if (in->quant.sums) return -1;   /* four bytes become one */
       break;
     case NN_FLATTEN:   /* from NHWC to CHW, unless that is the same */
       if (model->kind == NN_INTEGER && in->h * in->w > 1) return -1;
       break;
+    case NN_RESHAPE:
+      if (model->kind == NN_INTEGER) return -1;
+      break;
     case NN_RELU:
     case NN_SOFTMAX:
     case NN_BATCH_NORM:
     case NN_ELTWISE:
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
       break;
     default:
       return -1;
   }
   for (int j = 0; j < layer->bottoms; j++) {
-    int bottom = layer->bottom[j];
-    if (bottom > 0 && model->blobs[bottom].last_reader == i) return j;
+    const nn_blob *bottom = &model->blobs[layer->bottom[j]];
+    if (layer->bottom[j] > 0 && bottom->last_reader == i &&
+        bottom->size == model->blobs[layer->top].size) {
+      return j;   /* not one that is broadcast */
+    }
   }
   return -1;
 }
@@ -270,6 +275,20 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
   return NN_OK;
 }
 
+nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
+                          nn_error *err) {
+  nn_status status = NN_OK;
+  model->floats = form;
+  for (int i = 0; i < model->layer_count && form && !status; i++) {
+    nn_layer *layer = &model->layers[i];
+    if (layer->type != NN_CONVOLUTION) continue;
+    status = nn_winograd_fits(layer, model->blobs)
+                 ? nn_winograd_ready(model, layer, err)
+                 : nn_convolve_ready(model, layer, err);
+  }
+  return status;
+}
+
 nn_status nn_plan(nn_model *model, nn_error *err) {
   while (model->first_batched < model->layer_count &&
          model->layers[model->first_batched].type != NN_INNER_PRODUCT &&
@@ -281,6 +300,9 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
     for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
     return plan_arena(model, err);
   }
+  const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */
+  for (int i = 1; nn_float_kernels(i); i++) form = nn_float_kernels(i);
   nn_status status = plan_absorb(model, err);
+  if (!status) status = nn_floats_ready(model, form, err);
   return status ? status : plan_arena(model, err);
 }

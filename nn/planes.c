@@ -179,7 +179,7 @@ PLANES_KERNEL(planes_swar, , 8, planes_swar_narrow)
 
 /* avx2 --------------------------------------------------------------------- */
 
-#define PLANES_AVX2 __attribute__((target("avx2")))
+#define PLANES_AVX2 NN_TARGET("avx2")
 
 PLANES_AVX2 PLANES_INLINE __m256i planes_avx2_bits(const uint8_t *p, __m256i q,
                                                    __m256i table, __m256i low) {
@@ -217,7 +217,7 @@ PLANES_KERNEL(planes_avx2, PLANES_AVX2, 64, planes_avx2_narrow)
 
 /* avx512 ------------------------------------------------------------------- */
 
-#define PLANES_AVX512 __attribute__((target("avx512f,avx512bw,avx512bitalg")))
+#define PLANES_AVX512 NN_TARGET("avx512f,avx512bw,avx512bitalg")
 
 PLANES_AVX512 PLANES_INLINE int planes_avx512_narrow(
     const uint8_t *p, size_t stride, const uint8_t *query, int planes,

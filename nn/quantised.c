@@ -35,8 +35,8 @@ const char *const *nn_quantised_keys(nn_type type) {
                                             QUANTISED_FILTERS, NULL};
   static const char *const product[] = {QUANTISED_FILTERS, NULL};
   static const char *const pooling[] = {
-      "pool", "kernel_size", "stride", "pad", "round_mode",
-      "count_include_pad", "global_pooling", NULL};
+      "pool",       "kernel_size",       "stride",         "pad", "dilation",
+      "round_mode", "count_include_pad", "global_pooling", NULL};
   static const char *const eltwise[] = {
       "operation", "multiplier", "shift", "scale", "zero_point", "max", NULL};
   static const char *const concat[] = {
@@ -47,6 +47,13 @@ const char *const *nn_quantised_keys(nn_type type) {
                                     "shift",      "scale",      "zero_point",
                                     "max",        NULL};
   static const char *const softmax[] = {"table", "shift", NULL};
+  static const char *const constant[] = {"weight", "scale", "zero_point",
+                                         "max", NULL};
+  static const char *const padding[] = {"pad", "mode", "value", NULL};
+  static const char *const shuffle[] = {"group", NULL};
+  static const char *const slice[] = {"axis", "begin", "end", NULL};
+  static const char *const reshape[] = {"dims", NULL};
+  static const char *const permute[] = {"order", NULL};
   static const char *const none[] = {NULL};
   switch (type) {
     case NN_CONVOLUTION: return convolution;
@@ -54,13 +61,20 @@ const char *const *nn_quantised_keys(nn_type type) {
     case NN_POOLING: return pooling;
     case NN_ELTWISE: return eltwise;
     case NN_CONCAT: return concat;
-    case NN_SIGMOID: return sigmoid;
+    case NN_SIGMOID:
+    case NN_LOOKUP: return sigmoid;
+    case NN_CONSTANT: return constant;
+    case NN_PADDING: return padding;
+    case NN_SHUFFLE_CHANNEL: return shuffle;
+    case NN_SLICE: return slice;
+    case NN_RESHAPE: return reshape;
+    case NN_PERMUTE: return permute;
     case NN_LRN: return lrn;
     case NN_SOFTMAX: return softmax;
     case NN_RELU:
     case NN_FLATTEN:
     case NN_MIRROR_MEAN: return none;
-    case NN_BATCH_NORM: break;
+    default: break;
   }
   return NULL;
 }
@@ -312,26 +326,89 @@ static nn_status quantised_same(nn_model *model, nn_layer *layer,
   return NN_OK;
 }
 
+/* A layer that only moves bytes keeps the zero point, which all channels must
+** have where it moves bytes from one to another. */
+static nn_status quantised_moved(nn_model *model, nn_layer *layer,
+                                 const nn_fields *fields) {
+  const nn_blob *in = &model->blobs[layer->bottom[0]];
+  nn_quant *q = &model->blobs[layer->top].quant;
+  nn_status status = quantised_reads(model, layer, fields, 0);
+  if (status) return status;
+  *q = in->quant;
+  if (layer->type == NN_PADDING) {
+    layer->whole.fill = -1;
+    return nn_field_ints(fields, "value", 0, 0, q->max, &layer->whole.fill);
+  }
+  q->span = SIZE_MAX;
+  for (int c = 1; c < in->c; c++) {
+    if (nn_int_zero(in, (size_t)c) == in->quant.zero[0]) continue;
+    return nn_field_fail(fields, "the channels of %s have different zero "
+                         "points", nn_shown_name(in->name).text);
+  }
+  return NN_OK;
+}
+
+static nn_status quantised_constant(nn_model *model, nn_layer *layer,
+                                    const nn_fields *fields) {
+  const nn_blob *top = &model->blobs[layer->top];
+  const int64_t shape[3] = {top->c, top->h, top->w};
+  nn_tensor *tensor;
+  nn_status status = quantised_bytes(model, layer, fields, 127);
+  if (status == NN_OK) {
+    status = nn_layer_tensor(model, fields, "weight", 1, 3, shape, &tensor);
+  }
+  if (status) return status;
+  if (tensor->dtype != NN_U8) {
+    return nn_field_fail(fields, "weight wants a tensor of U8");
+  }
+  layer->whole.lookup = tensor->bytes;
+  for (size_t i = 0; i < tensor->count; i++) {
+    if (tensor->bytes[i] <= top->quant.max) continue;
+    return nn_field_fail(fields, "weight: value %zu is %d, and max %d", i,
+                         tensor->bytes[i], top->quant.max);
+  }
+  return NN_OK;
+}
+
+/* The product of two bytes has one multiplier, of 31 bits as a filter's. */
+static nn_status quantised_product(nn_model *model, nn_layer *layer,
+                                   const nn_fields *fields) {
+  nn_whole *w = &layer->whole;
+  nn_status status = quantised_reads(model, layer, fields, 0);
+  if (status) return status;
+  w->factor = nn_model_alloc(model, 1, sizeof(int));
+  if (!w->factor) return nn_fail(fields->err, NN_NOMEM, "out of memory");
+  if ((status = quantised_int(fields, "multiplier", 0, INT32_MAX,
+                              w->factor)) != NN_OK ||
+      (status = quantised_int(fields, "shift", 1, 62, &w->right)) != NN_OK) {
+    return status;
+  }
+  return quantised_bytes(model, layer, fields, 127);
+}
+
 static nn_status quantised_join(nn_model *model, nn_layer *layer,
                                 const nn_fields *fields) {
   nn_whole *w = &layer->whole;
   nn_status status = quantised_reads(model, layer, fields, 0);
   int64_t worst = 0;
+  int adds = layer->type == NN_ELTWISE && layer->operation == NN_SUM;
   if (status) return status;
   if (!nn_json_get(fields->object, "multiplier")) {
     return nn_field_fail(fields, "no multiplier");
   }
   w->factor = nn_model_alloc(model, (size_t)layer->bottoms, sizeof(int));
   if (!w->factor) return nn_fail(fields->err, NN_NOMEM, "out of memory");
-  if ((status = nn_field_ints(fields, "multiplier", layer->bottoms, 0,
-                              1 << 30, w->factor)) != NN_OK ||
+  if ((status = nn_field_ints(fields, "multiplier", layer->bottoms,
+                              adds ? -(1 << 30) : 0, 1 << 30, w->factor)) !=
+          NN_OK ||
       (status = quantised_int(fields, "shift", 1, 30, &w->right)) != NN_OK) {
     return status;
   }
   for (int i = 0; i < layer->bottoms; i++) {
     int64_t one =
         (int64_t)w->factor[i] * model->blobs[layer->bottom[i]].quant.max;
-    if (layer->type == NN_ELTWISE) worst += one;
+    if (one < 0) one = -one;
+    if (adds) worst += one;
     else if (one > worst) worst = one;
   }
   worst += (int64_t)1 << (w->right - 1);
@@ -415,15 +492,22 @@ static nn_status quantised_members(nn_model *model, nn_layer *layer,
     case NN_CONVOLUTION:
     case NN_INNER_PRODUCT: return quantised_filters(model, layer, fields);
     case NN_ELTWISE:
+      if (layer->operation == NN_PROD) {
+        return quantised_product(model, layer, fields);
+      }
+      return quantised_join(model, layer, fields);
     case NN_CONCAT: return quantised_join(model, layer, fields);
-    case NN_SIGMOID: return quantised_sigmoid(model, layer, fields);
+    case NN_CONSTANT: return quantised_constant(model, layer, fields);
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE: return quantised_moved(model, layer, fields);
+    case NN_SIGMOID:
+    case NN_LOOKUP: return quantised_sigmoid(model, layer, fields);
     case NN_LRN: return quantised_lrn(model, layer, fields);
     case NN_SOFTMAX: return quantised_softmax(model, layer, fields);
-    case NN_POOLING:
-    case NN_RELU:
-    case NN_FLATTEN:
-    case NN_MIRROR_MEAN:
-    case NN_BATCH_NORM: break;
+    default: break;
   }
   return quantised_same(model, layer, fields);
 }

@@ -21,7 +21,7 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "floats.h"
 
 #define RUN_SLOTS (NN_ALLOC_MAX / 4 - 1024)   /* of one allocation */
 #define RUN_BLOBS 64                          /* asked for at once */
@@ -40,7 +40,8 @@ typedef struct run_pass {
   int first, n;                      /* of them, those that run now */
   int mirrored;
   const float *input;                /* of the batch */
-  float *arena, *batch_arena, *scratch;
+  nn_team *team;
+  float *arena, *batch_arena, *scratch, *private_scratch;
 } run_pass;
 
 /* What runs --------------------------------------------------------------- */
@@ -124,8 +125,12 @@ static void run_float(const run_pass *pass, int i) {
     return;
   }
   step.relu = pass->clamped[i];
-  step.weight = pass->folded[i] ? layer->folded_weight : layer->weight;
+  step.weight = layer->weight;
+  step.scale = pass->folded[i] ? layer->folded_scale : NULL;
   step.bias = pass->folded[i] ? layer->folded_bias : layer->bias;
+  step.form = model->floats;
+  step.team = pass->team;
+  step.private_scratch = pass->private_scratch;
   if (pass->engine == NN_REFERENCE) nn_layer_reference(&step);
   else nn_layer_fast(&step);
 }
@@ -216,7 +221,9 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
       scratch < nn_crosscheck_scratch()) {
     scratch = nn_crosscheck_scratch();
   }
-  size_t fixed = model->arena + scratch;
+  size_t threads = (size_t)nn_team_size(pass->team);
+  size_t private = model->kind == NN_FLOAT32 ? threads * NN_FLOAT_SCRATCH : 0;
+  size_t fixed = private + model->arena + scratch;
   if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
     return nn_fail(err, NN_NOMEM, "out of memory");
   }
@@ -226,7 +233,8 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
   pass->arena = nn_alloc(mem, (fixed + batched) * sizeof(float));
   if (!pass->arena) return nn_fail(err, NN_NOMEM, "out of memory");
   pass->batch_arena = pass->arena + model->arena;
-  pass->scratch = pass->batch_arena + batched;
+  pass->private_scratch = pass->batch_arena + batched;
+  pass->scratch = pass->private_scratch + private;
   for (int done = 0; done < batch; done += pass->batch) {
     pass->batch = batch - done < piece ? batch - done : piece;
     pass->input = input + (size_t)done * model->blobs[0].size;
@@ -262,23 +270,25 @@ static nn_status run_check(const nn_model *model, int batch, const int *blobs,
   return NN_OK;
 }
 
-nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
-                       nn_engine engine, const float *input, int batch,
-                       const int *blobs, int count, float *const *out,
-                       nn_error *err) {
+nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
+                      nn_engine engine, int threads, const float *input,
+                      int batch, const int *blobs, int count,
+                      float *const *out, nn_error *err) {
   run_pass pass = {.model = model, .engine = engine};
   nn_status status = run_check(model, batch, blobs, count, err);
   if (status) return status;
   for (int i = 0; i < count; i++) pass.want[blobs[i]] = out[i];
   int multiplies = run_needed(&pass);
-  int blas = model->kind == NN_INTEGER ? engine == NN_BLAS
-                                       : engine != NN_REFERENCE;
-  if (blas) run_fold(&pass);   /* integer networks have nothing to fold */
+  int floats = model->kind == NN_FLOAT32 && engine != NN_REFERENCE;
+  if (floats) run_fold(&pass);   /* integer networks have nothing to fold */
+  int blas = engine == NN_BLAS || (floats && !model->floats);
   if (blas && multiplies) {
     pass.blas = nn_blas_get(err);
     if (!pass.blas) return err->status;
   }
-  status = run_pieces(mem, &pass, input, batch, err);
+  if (floats && !blas) status = nn_team_open(mem, threads, &pass.team, err);
+  if (!status) status = run_pieces(mem, &pass, input, batch, err);
+  nn_team_close(pass.team);
   /* a blob that was named twice was written where it was named last */
   for (int i = 0; i < count && !status; i++) {
     for (int j = count - 1; j > i; j--) {
@@ -289,6 +299,14 @@ nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
     }
   }
   return status;
+}
+
+nn_status nn_run_blobs(const nn_memory *mem, const nn_model *model,
+                       nn_engine engine, const float *input, int batch,
+                       const int *blobs, int count, float *const *out,
+                       nn_error *err) {
+  return nn_run_team(mem, model, engine, 1, input, batch, blobs, count, out,
+                     err);
 }
 
 nn_status nn_run(const nn_memory *mem, const nn_model *model, nn_engine engine,

@@ -66,62 +66,169 @@ static nn_status shape_window(const nn_layer *layer, const nn_blob *in,
   return status ? status : shape_set(top, channels, h, w, fields);
 }
 
-/* Eltwise: all alike.  Concat: alike but for the channels, which add up. */
+static int shape_side(const nn_blob *blob, int axis) {
+  return axis == 0 ? blob->c : axis == 1 ? blob->h : blob->w;
+}
+
+/* The sides of bottom `in` into those found so far.  Eltwise: alike, or 1 where
+** there may be broadcasting.  Concat: alike but for its axis, along which they
+** add up. */
+static int shape_joins(const nn_layer *layer, const nn_blob *in,
+                       int broadcast, int64_t side[3]) {
+  for (int axis = 0; axis < 3; axis++) {
+    int more = shape_side(in, axis);
+    if (layer->type == NN_CONCAT && axis == layer->axis - 1) {
+      side[axis] += more;
+    } else if (more != side[axis]) {
+      if (!broadcast || (more != 1 && side[axis] != 1)) return 0;
+      if (side[axis] == 1) side[axis] = more;
+    }
+  }
+  return 1;
+}
+
 static nn_status shape_join(const nn_model *model, const nn_layer *layer,
                             nn_blob *top, const nn_fields *fields) {
   const nn_blob *first = &model->blobs[layer->bottom[0]];
-  int64_t channels = 0;
-  int concat = layer->type == NN_CONCAT;
-  for (int i = 0; i < layer->bottoms; i++) {
+  int64_t side[3] = {first->c, first->h, first->w};
+  int broadcast = layer->type == NN_ELTWISE;
+  for (int i = 1; i < layer->bottoms; i++) {
     const nn_blob *in = &model->blobs[layer->bottom[i]];
-    if (in->h != first->h || in->w != first->w ||
-        (!concat && in->c != first->c)) {
-      return nn_field_fail(fields,
-                           "%s is %d x %d x %d, which does not go with "
-                           "%d x %d x %d",
-                           nn_shown_name(in->name).text, in->c, in->h, in->w,
-                           first->c, first->h, first->w);
-    }
-    channels += in->c;
+    if (shape_joins(layer, in, broadcast, side)) continue;
+    return nn_field_fail(fields,
+                         "%s is %d x %d x %d, which does not go with "
+                         "%d x %d x %d",
+                         nn_shown_name(in->name).text, in->c, in->h, in->w,
+                         first->c, first->h, first->w);
   }
-  return shape_set(top, concat ? channels : first->c, first->h, first->w,
+  return shape_set(top, side[0], side[1], side[2], fields);
+}
+
+/* Every window of a pooling has a pixel: padding is less than the kernel, and
+** taps that are apart do not all miss a small image. */
+static nn_status shape_pooled(const nn_layer *layer, const nn_blob *in,
+                              const nn_blob *top, const nn_fields *fields) {
+  for (int axis = 0; axis < 2; axis++) {
+    int side = shape_side(in, axis + 1), dilation = layer->dilation[axis];
+    for (int at = 0; dilation > 1 && at < shape_side(top, axis + 1); at++) {
+      int64_t from = (int64_t)at * layer->stride[axis] - layer->pad[axis];
+      int64_t tap = from < 0 ? (-from + dilation - 1) / dilation : 0;
+      if (tap >= layer->kernel[axis] || from + tap * dilation >= side) {
+        return nn_field_fail(fields, "a window of its %s has no pixel",
+                             axis ? "width" : "height");
+      }
+    }
+  }
+  return NN_OK;
+}
+
+static nn_status shape_pooling(const nn_layer *layer, const nn_blob *in,
+                               nn_blob *top, const nn_fields *fields) {
+  for (int i = 0; i < 4; i++) {
+    if (layer->pad[i] >= layer->kernel[i % 2]) {
+      return nn_field_fail(fields, "padding of %d for a kernel of %d",
+                           layer->pad[i], layer->kernel[i % 2]);
+    }
+  }
+  nn_status status = shape_window(layer, in, in->c, top, fields);
+  return status ? status : shape_pooled(layer, in, top, fields);
+}
+
+static nn_status shape_constant(const nn_model *model, nn_blob *top,
+                                const nn_fields *fields) {
+  const int64_t any[3] = {-1, -1, -1};
+  nn_tensor *tensor;
+  nn_status status =
+      nn_layer_tensor(model, fields, "weight", 1, 3, any, &tensor);
+  if (status) return status;
+  if (!tensor->count || tensor->count > NN_ALLOC_MAX / sizeof(float)) {
+    return nn_field_fail(fields, "weight has %zu values", tensor->count);
+  }
+  return shape_set(top, tensor->shape[0], tensor->shape[1], tensor->shape[2],
                    fields);
 }
 
-nn_status nn_layer_shape(const nn_model *model, nn_layer *layer,
-                         int num_output, const nn_fields *fields) {
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
+static nn_status shape_padding(const nn_layer *layer, const nn_blob *in,
+                               nn_blob *top, const nn_fields *fields) {
+  for (int i = 0; i < 4 && layer->padding == NN_PAD_REFLECT; i++) {
+    int side = shape_side(in, 1 + i % 2);
+    if (layer->pad[i] < side) continue;
+    return nn_field_fail(fields, "reflection of %d at a side of %d",
+                         layer->pad[i], side);
+  }
+  return shape_set(top, in->c, (int64_t)in->h + layer->pad[0] + layer->pad[2],
+                   (int64_t)in->w + layer->pad[1] + layer->pad[3], fields);
+}
+
+static nn_status shape_slice(const nn_layer *layer, const nn_blob *in,
+                             nn_blob *top, const nn_fields *fields) {
+  int64_t side[3] = {in->c, in->h, in->w};
+  int64_t *cut = &side[layer->axis - 1];
+  if (layer->begin >= layer->end || layer->end > *cut) {
+    return nn_field_fail(fields, "begin %d and end %d in a side of %lld",
+                         layer->begin, layer->end, (long long)*cut);
+  }
+  *cut = layer->end - layer->begin;
+  return shape_set(top, side[0], side[1], side[2], fields);
+}
+
+static nn_status shape_reshape(const nn_layer *layer, const nn_blob *in,
+                               nn_blob *top, const nn_fields *fields) {
+  const int *d = layer->dims;
+  if (nn_mul(nn_mul((size_t)d[0], (size_t)d[1]), (size_t)d[2]) != in->size) {
+    return nn_field_fail(fields, "%d x %d x %d is not as many as "
+                         "%d x %d x %d", d[0], d[1], d[2], in->c, in->h,
+                         in->w);
+  }
+  return shape_set(top, d[0], d[1], d[2], fields);
+}
+
+static nn_status shape_divides(int group, const nn_blob *in, int num_output,
+                               const nn_fields *fields) {
+  if (in->c % group == 0 && num_output % group == 0) return NN_OK;
+  return nn_field_fail(fields, "%d groups do not divide %d channels into %d",
+                       group, in->c, num_output);
+}
+
+nn_status nn_layer_shape(nn_model *model, nn_layer *layer, int num_output,
+                         const nn_fields *fields) {
+  const nn_blob *in = layer->bottoms ? &model->blobs[layer->bottom[0]] : NULL;
   nn_blob *top = &model->blobs[layer->top];
+  nn_status status;
   switch (layer->type) {
     case NN_CONVOLUTION:
-      if (in->c % layer->group || num_output % layer->group) {
-        return nn_field_fail(fields,
-                             "%d groups do not divide %d channels into %d",
-                             layer->group, in->c, num_output);
-      }
-      return shape_window(layer, in, num_output, top, fields);
-    case NN_POOLING:
-      for (int i = 0; i < 4; i++) {
-        if (layer->pad[i] >= layer->kernel[i % 2]) {
-          return nn_field_fail(fields, "padding of %d for a kernel of %d",
-                               layer->pad[i], layer->kernel[i % 2]);
-        }
-      }
-      return shape_window(layer, in, in->c, top, fields);
-    case NN_INNER_PRODUCT:
-      return shape_set(top, num_output, 1, 1, fields);
+      status = shape_divides(layer->group, in, num_output, fields);
+      return status ? status
+                    : shape_window(layer, in, num_output, top, fields);
+    case NN_SHUFFLE_CHANNEL:
+      status = shape_divides(layer->group, in, in->c, fields);
+      if (status) return status;
+      break;
+    case NN_POOLING: return shape_pooling(layer, in, top, fields);
+    case NN_INNER_PRODUCT: return shape_set(top, num_output, 1, 1, fields);
     case NN_FLATTEN:
       return shape_set(top, (int64_t)in->size, 1, 1, fields);
     case NN_ELTWISE:
-    case NN_CONCAT:
-      return shape_join(model, layer, top, fields);
+    case NN_CONCAT: return shape_join(model, layer, top, fields);
+    case NN_CONSTANT: return shape_constant(model, top, fields);
+    case NN_PADDING: return shape_padding(layer, in, top, fields);
+    case NN_SLICE: return shape_slice(layer, in, top, fields);
+    case NN_RESHAPE: return shape_reshape(layer, in, top, fields);
+    case NN_PERMUTE:
+      return shape_set(top, shape_side(in, layer->order[0]),
+                       shape_side(in, layer->order[1]),
+                       shape_side(in, layer->order[2]), fields);
     case NN_LRN:
     case NN_RELU:
     case NN_SIGMOID:
     case NN_SOFTMAX:
     case NN_BATCH_NORM:
     case NN_MIRROR_MEAN:
-      break;
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
+    case NN_LOOKUP: break;
   }
   return shape_set(top, in->c, in->h, in->w, fields);
 }
@@ -186,13 +293,35 @@ static nn_status shape_floats(nn_model *model, const nn_fields *fields,
   return nn_model_floats(model, tensor, out, fields->err);
 }
 
+/* A Scale's weight and bias have a value for each channel, or one for all. */
+static nn_status shape_scale(nn_model *model, nn_layer *layer,
+                             const nn_fields *fields) {
+  const int64_t channels = model->blobs[layer->top].c, any = -1, one = 1;
+  static const char *const keys[2] = {"weight", "bias"};
+  for (int i = 0; i < 2; i++) {
+    nn_tensor *tensor;
+    nn_status status =
+        nn_layer_tensor(model, fields, keys[i], !i, 1, &any, &tensor);
+    if (status) return status;
+    int single = tensor && tensor->count == 1;
+    status = shape_floats(model, fields, keys[i], !i, 1,
+                          single ? &one : &channels,
+                          i ? &layer->bias : &layer->weight);
+    if (status) return status;
+    if (i) layer->biases = single ? 1 : (int)channels;
+    else layer->weights = single ? 1 : (int)channels;
+  }
+  return NN_OK;
+}
+
 nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
                            const nn_fields *fields) {
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
+  const nn_blob *in = layer->bottoms ? &model->blobs[layer->bottom[0]] : NULL;
   const nn_blob *top = &model->blobs[layer->top];
   int64_t shape[4] = {top->c, 0, 0, 0};
   int rank = 1, norm = layer->type == NN_BATCH_NORM;
   nn_status status;
+  if (layer->type == NN_SCALE) return shape_scale(model, layer, fields);
   if (layer->type == NN_CONVOLUTION) {
     rank = 4;
     shape[1] = in->c / layer->group;
@@ -201,6 +330,10 @@ nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
   } else if (layer->type == NN_INNER_PRODUCT) {
     rank = 2;
     shape[1] = (int64_t)in->size;
+  } else if (layer->type == NN_CONSTANT) {
+    rank = 3;
+    shape[1] = top->h;
+    shape[2] = top->w;
   } else if (!norm) {
     return NN_OK;
   }

@@ -7,13 +7,15 @@ set -e
 cd "$(dirname "$0")/.."
 mkdir -p build
 
-build="gcc libc6-dev binutils sqlite3 libsqlite3-dev libstb-dev libopenblas-dev"
+base="gcc libc6-dev binutils sqlite3 libsqlite3-dev libstb-dev libopenblas-dev"
+# binhash-import, which make leaves out where they are missing
+build="$base pkg-config libprotobuf-c-dev protobuf-c-compiler"
 case $1 in
   build) want="$build" ;;
-  demo) want="$build mate-backgrounds graphicsmagick exiv2" ;;
+  demo) want="$base mate-backgrounds graphicsmagick exiv2" ;;
   test)
-    want="$build libcmocka-dev libopenblas-serial-dev pkg-config python3
-          python3-venv"
+    want="$build libcmocka-dev libsimde-dev libopenblas-serial-dev python3
+          python3-numpy python3-venv"
     # The paper's network is compared with a float64 reference where the peers
     # lie beside this checkout.
     if [ -f ../shared/peers/forward/gen.py ]; then

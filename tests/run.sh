@@ -30,21 +30,35 @@ units() {
   for f in tests/unit/test_*.c; do basename "$f" .c; done
 }
 
+# importer NAMES...: those tests of binhash-import that were built; make leaves
+# it out without protobuf-c.
+importer() {
+  for p in "$@"; do
+    [ ! -x build/binhash-import ] || echo "$p"
+  done
+}
+
 suite_lint() { sh tests/lint.sh; }
 
 suite_unit() {
   programs build/tests $(units) test_picture_scalar
+  if [ -d build/emulated ]; then
+    programs build/emulated test_floats test_integer test_planes test_codes
+  else
+    echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
+  fi
 }
 
 suite_mutations() {
-  programs build/tests mutate_picture fuzz_model
+  programs build/tests mutate_picture fuzz_model $(importer fuzz_import \
+    fuzz_onnx)
 }
 
 suite_asan() {
   export ASAN_OPTIONS=allocator_may_return_null=1
   # These two load the extension, which sql_asan does under the sanitizer.
   programs build/asan $(units | grep -v '_faults$') mutate_picture \
-    fuzz_model
+    fuzz_model $(importer fuzz_import fuzz_onnx)
 }
 
 # Without a random address space, which older sanitizers cannot map, and with
@@ -111,9 +125,12 @@ suite_builds() { sh tests/hosts/builds.sh; }
 
 suite_exact() { sh tests/exact/exact.sh short; }
 
+suite_import() { sh tests/import/import.sh; }
+
 suite_peers() {
   sh tests/peers/pack.sh
   sh tests/peers/caffenet.sh
+  sh tests/peers/caffe_import.sh
 }
 
 run() {
@@ -136,7 +153,7 @@ run() {
 }
 
 for suite in ${ONLY:-lint unit mutations sql reference differential index hosts \
-             builds exact peers asan sql_asan tsan}; do
+             builds exact import peers asan sql_asan tsan}; do
   run $suite
 done
 echo

@@ -27,6 +27,11 @@ $(T)/%: tests/unit/%.c $(NN_OBJ)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
 
+# The quantiser is of the tools, and needs no protobuf.
+QUANTISE := $(wildcard weights/quantise*.c)
+$(T)/test_quantise: $(QUANTISE:%.c=$(B)/obj/%.o)
+$(A)/test_quantise: $(QUANTISE:%.c=$(A)/obj/%.o)
+
 # The same pictures with stb_image's plain C in place of its SSE2 or NEON.
 $(T)/picture_scalar.o: nn/picture.c
 	@mkdir -p $(@D)
@@ -42,6 +47,31 @@ $(T)/mutate_picture: tests/fuzz/mutate_picture.c tests/fuzz/fuzz_picture.c \
 $(T)/fuzz_model: tests/fuzz/fuzz_model.c $(NN_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -DFUZZ_MAIN -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+# The importer's readers, without its command line.
+ifneq ($(HAVE_PROTOBUF),)
+IMPORT_READERS := $(filter-out %/binhash_import.o,$(IMPORT_OBJ))
+IMPORT_TESTS := fuzz_import fuzz_onnx
+tests: $(IMPORT_TESTS:%=$(T)/%)
+asan-tests: $(IMPORT_TESTS:%=$(A)/%) $(A)/binhash-import
+$(IMPORT_TESTS:%=$(T)/%): $(T)/%: tests/fuzz/%.c $(IMPORT_READERS) $(NN_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_OPTIONS) $(PROTO_FLAGS) -I$(B)/proto -DFUZZ_MAIN \
+	  -o $@ $^ $(BLAS_LIBS) $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
+ASAN_IMPORT := $(IMPORT:%.c=$(A)/obj/%.o) \
+               $(PROTO_C:$(B)/proto/%.c=$(A)/obj/proto/%.o)
+$(A)/obj/proto/%.o: $(B)/proto/%.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g $(SANITIZE) $(OPTIONS) $(PROTO_FLAGS) -c -o $@ $<
+$(IMPORT:%.c=$(A)/obj/%.o): OPTIONS += $(PROTO_FLAGS) -I$(B)/proto
+$(IMPORT:%.c=$(A)/obj/%.o): | $(PROTO_C)
+$(A)/binhash-import: $(ASAN_IMPORT) $(ASAN_NN)
+	$(CC) $(SANITIZE) -o $@ $^ $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
+$(IMPORT_TESTS:%=$(A)/%): $(A)/%: tests/fuzz/%.c \
+    $(filter-out %/binhash_import.o,$(ASAN_IMPORT)) $(ASAN_NN)
+	$(CC) -O1 -g $(SANITIZE) $(TEST_OPTIONS) $(PROTO_FLAGS) -I$(B)/proto \
+	  -DFUZZ_MAIN -o $@ $^ $(PROTO_LIBS) -lsqlite3 $(LDLIBS)
+endif
+
 $(T)/bench_%: tests/bench/bench_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -o $@ $(filter-out %.h,$^) -lsqlite3 $(LDLIBS)
@@ -60,6 +90,25 @@ $(T)/plain.so: tests/index/plain.c
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -fvisibility=default -shared -o $@ $<
 
 $(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
+
+# Kernels for instructions that this CPU lacks, by SIMDe's emulation of all of
+# them; only where libsimde-dev is installed, since nothing else needs it.  What
+# it makes of one kernel takes compilers minutes to optimise, hence -O0.
+E := build/emulated
+EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
+              test_floats test_integer test_planes test_codes)
+EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
+EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
+$(E)/obj/%.o: %.c tests/emulated/immintrin.h
+	@mkdir -p $(@D)
+	$(CC) -O0 $(OPTIONS) -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
+	  '-DNN_TARGET(x)=' -DNN_CPU_EMULATED -c -o $@ $<
+$(E)/%: tests/unit/%.c $(EMULATED_NN) \
+        $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
+	  $(LDLIBS)
+tests: $(EMULATED:%=$(E)/%)
+-include $(EMULATED_NN:.o=.d)
 
 # Sanitized -----------------------------------------------------------------
 
@@ -120,11 +169,31 @@ build/fuzz/%: tests/fuzz/%.c $(NN)
 	@mkdir -p $(@D)
 	clang -O1 -g -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE \
 	  -o $@ $< $(NN) $(LDLIBS)
-fuzz: $(FUZZERS:%=build/fuzz/%)
+$(IMPORT_TESTS:%=build/fuzz/%): build/fuzz/%: tests/fuzz/%.c $(IMPORT) \
+    $(PROTO_C) $(NN)
+	@mkdir -p $(@D)
+	clang -O1 -g -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE \
+	  $(PROTO_FLAGS) -I$(B)/proto -o $@ \
+	  $(filter-out weights/binhash_import.c,$^) $(PROTO_LIBS) -lsqlite3 \
+	  $(LDLIBS)
+fuzz: $(FUZZERS:%=build/fuzz/%) $(IMPORT_TESTS:%=build/fuzz/%)
 	@mkdir -p build/fuzz/model build/fuzz/picture
 	build/fuzz/fuzz_model -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/model weights
 	build/fuzz/fuzz_picture -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
 	  build/fuzz/picture tests/golden/pictures
+	@for f in $(IMPORT_TESTS); do \
+	  mkdir -p build/fuzz/$${f#fuzz_}; \
+	  build/fuzz/$$f -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+	    build/fuzz/$${f#fuzz_} || exit 1; \
+	done
 
--include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(NN:%.c=$(S)/obj/%.d)
+# Every operator and network of ONNX against onnxruntime: an hour.
+.PHONY: import-peers
+import-peers: all
+	@[ -x build/venv/bin/python ] || $(PYTHON) -m venv build/venv
+	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
+	@sh tests/import/import.sh peers
+
+-include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d) \
+         $(NN:%.c=$(S)/obj/%.d)

@@ -14,11 +14,11 @@
 **
 ** Images are run in batches of N (1), the last of which may be short.  --time
 ** then runs the first N images RUNS times more after a warm-up and prints
-** "median_ms X" on standard error: the wall time of nn_run on the whole batch
-** (fewer than N images are repeated to fill it).  --threads sets
-** OPENBLAS_NUM_THREADS, which OpenBLAS reads when it is first needed.  --engine
-** takes the naive reference or, for an integer network, OpenBLAS in place of
-** the engine that SQL uses (network.h).
+** "median_ms X" and "least_ms Y" on standard error: wall times of the forward
+** pass of the whole batch (fewer than N images are repeated to fill it).
+** --threads (1) is how many run a float32 network; it sets OPENBLAS_NUM_THREADS
+** too, which OpenBLAS reads when it is first needed.  --engine takes the naive
+** reference or OpenBLAS in place of the engine that SQL uses (network.h).
 **
 ** --list prints the kind of the network, and then each layer's name and shape;
 ** in an integer network also what its integers stand for.
@@ -49,7 +49,7 @@ typedef struct run_options {
 typedef struct run_state {
   nn_model *model;
   nn_engine engine;
-  int batch, blob;
+  int threads, batch, blob;
   size_t in, out;          /* floats of one image */
   float *input, *output;   /* of one batch */
   float *first;            /* the first batch, for --time */
@@ -210,8 +210,8 @@ static int run_read(run_state *r, int *images) {
 
 static int run_forward(const run_state *r, const float *input, int images) {
   nn_error err;
-  if (nn_run(&nn_memory_libc, r->model, r->engine, input, images, r->blob,
-             r->output, &err) != NN_OK) {
+  if (nn_run_team(&nn_memory_libc, r->model, r->engine, r->threads, input,
+                  images, &r->blob, 1, &r->output, &err) != NN_OK) {
     return run_fail("forward pass", err.text);
   }
   return 0;
@@ -264,8 +264,8 @@ static int run_time(const run_state *r, int runs) {
   }
   if (!failed) {
     qsort(ms, (size_t)runs, sizeof(*ms), run_ascending);
-    fprintf(stderr, "median_ms %.3f\n",
-            (ms[(runs - 1) / 2] + ms[runs / 2]) / 2);
+    fprintf(stderr, "median_ms %.3f\nleast_ms %.3f\n",
+            (ms[(runs - 1) / 2] + ms[runs / 2]) / 2, ms[0]);
   }
   free(ms);
   return failed;
@@ -311,6 +311,7 @@ int main(int argc, char **argv) {
     return run_fail(o.model, err.text);
   }
   r.engine = o.engine;
+  r.threads = o.threads ? o.threads : 1;
   if (o.list) {
     printf("%s network\n",
            nn_model_kind(r.model) == NN_INTEGER ? "integer" : "float32");

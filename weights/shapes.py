@@ -56,6 +56,26 @@ def window(layer, shape):
     return out
 
 
+def padded(layer, shape):
+    pad = integers(layer, 'pad', [0, 0, 0, 0])
+    return [shape[0], shape[1] + pad[0] + pad[2], shape[2] + pad[1] + pad[3]]
+
+
+def sliced(layer, shape):
+    axis = layer.get('axis', 1) - 1
+    out = list(shape)
+    out[axis] = layer['end'] - layer['begin']
+    return out
+
+
+MOVES = {
+    'Padding': padded,
+    'Slice': sliced,
+    'Reshape': lambda layer, shape: integers(layer, 'dims', [1, 1, 1]),
+    'Permute': lambda layer, shape: [
+        shape[axis - 1] for axis in integers(layer, 'order', [1, 2, 3])]}
+
+
 def layer_shapes(layer, bottoms):
     """(shape of the output, {member: shape of the tensor it names})."""
     kind, first = layer['type'], bottoms[0]
@@ -75,10 +95,20 @@ def layer_shapes(layer, bottoms):
         names = ('mean', 'variance', 'weight', 'bias')
         return first, {name: first[:1] for name in names}
     if kind == 'Concat':
-        return [sum(b[0] for b in bottoms)] + first[1:], {}
+        axis = layer.get('axis', 1) - 1
+        out = list(first)
+        out[axis] = sum(b[axis] for b in bottoms)
+        return out, {}
+    if kind == 'Eltwise':
+        return [max(sides) for sides in zip(*bottoms)], {}
+    if kind in MOVES:
+        return MOVES[kind](layer, first), {}
     if kind == 'Flatten':
         return [product(first), 1, 1], {}
-    if kind in ('LRN', 'ReLU', 'Sigmoid', 'Softmax', 'Eltwise', 'MirrorMean'):
+    if kind == 'Scale':
+        return first, {name: first[:1] for name in ('weight', 'bias')}
+    if kind in ('LRN', 'ReLU', 'Sigmoid', 'Softmax', 'MirrorMean', 'Clip',
+                'HardSigmoid', 'HardSwish', 'ShuffleChannel'):
         return first, {}
     raise PackError('layer %s: unknown type %s' % (layer['name'], kind))
 

@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
 
 #ifdef FUZZ_MAIN
 
-enum { FUZZ_COUNT = 10000, FUZZ_SEEDS = 5 };
+enum { FUZZ_COUNT = 10000, FUZZ_SEEDS = 6 };
 
 static void seed_head(builder *b, const char *latent, const char *classes) {
   builder_member(b, "\"preprocess\":{\"order\":\"BGR\",\"resize\":\"area\","
@@ -124,7 +124,7 @@ static void seed_fc(builder *b, const char *name, const char *bottom, int in,
                 name, bottom, out, name);
 }
 
-/* Three float32 networks with every layer type among them. */
+/* Three float32 networks with the layer types of the paper among them. */
 static void seed_float(builder *b, int which) {
   int weights[4] = {4, 3, 3, 3}, grouped[4] = {4, 2, 2, 2}, four = 4;
   builder_open(b, (uint64_t)which + 1, 3, 10, 10);
@@ -249,9 +249,48 @@ static void seed_integer(builder *b, int which) {
                  "\"features\":\"pool\",\"classifier\":\"prob\"}]");
 }
 
+/* The types that networks of other frameworks bring, in float32. */
+static void seed_forms(builder *b) {
+  static const char *const layers[] = {
+      "\"type\":\"Padding\",\"pad\":[1,2,0,1],\"mode\":\"reflect\"",
+      "\"type\":\"ShuffleChannel\",\"group\":3",
+      "\"type\":\"Convolution\",\"num_output\":6,\"kernel_size\":[3,3],"
+      "\"stride\":[2,1],\"pad\":[1,1,1,1],\"group\":3,\"weight\":\"d\"",
+      "\"type\":\"ReLU\",\"negative_slope\":0.1",
+      "\"type\":\"Slice\",\"axis\":1,\"begin\":1,\"end\":5",
+      "\"type\":\"Clip\",\"min\":-1,\"max\":6",
+      "\"type\":\"Scale\",\"weight\":\"s\",\"bias\":\"o\"",
+      "\"type\":\"HardSwish\"",
+      "\"type\":\"Pooling\",\"pool\":\"MAX\",\"kernel_size\":[2,2],"
+      "\"pad\":[0,1,1,0],\"dilation\":[2,1]",
+      "\"type\":\"Permute\",\"order\":[2,3,1]",
+      "\"type\":\"Softmax\",\"axis\":3",
+      "\"type\":\"HardSigmoid\",\"alpha\":0.5"};
+  const int weights[4] = {6, 1, 3, 3}, four = 4, one = 1, k[3] = {1, 1, 4};
+  builder_open(b, 3, 3, 6, 5);
+  builder_values(b, "d", -1, 1, 4, weights);
+  builder_values(b, "s", -1, 1, 1, &four);
+  builder_values(b, "o", -1, 1, 1, &one);
+  builder_values(b, "k", 1, 2, 3, k);
+  for (int i = 0; i < 12; i++) {
+    char bottom[8] = "data";
+    if (i) snprintf(bottom, sizeof(bottom), "l%d", i - 1);
+    builder_layer(b, "\"name\":\"l%d\",\"bottom\":[\"%s\"],%s", i, bottom,
+                  layers[i]);
+  }
+  builder_layer(b, "\"name\":\"k\",\"type\":\"Constant\",\"weight\":\"k\"");
+  builder_layer(b, "\"name\":\"e\",\"type\":\"Eltwise\",\"operation\":\"DIV\","
+                "\"bottom\":[\"l11\",\"k\"]");
+  builder_layer(b, "\"name\":\"f\",\"type\":\"Eltwise\","
+                "\"bottom\":[\"e\",\"k\",\"l9\"],\"coeff\":[1,-0.5,2]");
+  builder_layer(b, "\"name\":\"r\",\"type\":\"Reshape\",\"bottom\":[\"f\"],"
+                "\"dims\":[4,3,8]");
+}
+
 static void seed(builder *b, int which) {
   if (which < 3) seed_float(b, which);
-  else seed_integer(b, which - 3);
+  else if (which < 5) seed_integer(b, which - 3);
+  else seed_forms(b);
 }
 
 /* Mutations --------------------------------------------------------------- */

@@ -32,6 +32,8 @@ typedef struct net_layer {
   int32_t *bias, *m, *shift, *table;
   uint8_t lookup[256];
   int factor[4], right, sum_shift, local, n;
+  nn_operation operation;
+  int axis, begin, dims[3], mode, fill;   /* of layers that move bytes */
 } net_layer;
 
 /* Layer i writes blob i + 1. */
@@ -169,6 +171,23 @@ static inline int net_window(int side, int before, int after, int kernel,
   return out;
 }
 
+/* Whether some window of a pooling has no pixel, which is refused. */
+static inline int net_hollow(const net_layer *l, const net_blob *in, int h,
+                             int w) {
+  for (int axis = 0; axis < 2; axis++) {
+    int side = axis ? in->w : in->h;
+    for (int at = 0; at < (axis ? w : h); at++) {
+      int inside = 0;
+      for (int k = 0; k < l->k[axis]; k++) {
+        int tap = at * l->s[axis] - l->p[axis] + k * l->d[axis];
+        inside += tap >= 0 && tap < side;
+      }
+      if (!inside) return 1;
+    }
+  }
+  return 0;
+}
+
 static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
                                 int *h, int *w, int pool, int ceiling) {
   builder *b = &t->b;
@@ -176,7 +195,7 @@ static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
     for (int i = 0; i < 2; i++) {
       l->k[i] = builder_pick(b, 1, builder_pick(b, 0, 3) ? 3 : 5);
       l->s[i] = builder_pick(b, 1, builder_pick(b, 0, 2) ? 1 : 3);
-      l->d[i] = pool || builder_pick(b, 0, 3) ? 1 : 2;
+      l->d[i] = builder_pick(b, 0, 3) ? 1 : builder_pick(b, 2, 3);
       l->p[i] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
       l->p[i + 2] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
     }
@@ -184,7 +203,8 @@ static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
                     ceiling);
     *w = net_window(in->w, l->p[1], l->p[3], l->k[1], l->s[1], l->d[1],
                     ceiling);
-  } while (*h < 1 || *w < 1 || *h > 40 || *w > 40);
+  } while (*h < 1 || *w < 1 || *h > 40 || *w > 40 ||
+           (pool && net_hollow(l, in, *h, *w)));
 }
 
 /* multiplier and shift of n channels, for values of about 2^bits. */
@@ -291,7 +311,7 @@ static inline void net_add_pooling(net *t, net_layer *l, const char *name,
   if (builder_pick(b, 0, 4) == 0) {
     l->k[0] = in->h;
     l->k[1] = in->w;
-    l->s[0] = l->s[1] = 1;
+    l->s[0] = l->s[1] = l->d[0] = l->d[1] = 1;
     net_top(t, in->c, 1, 1, in, 1);
     builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\",\"bottom\":"
                   "[\"l%d\"],\"pool\":\"%s\",\"global_pooling\":true", name,
@@ -304,30 +324,74 @@ static inline void net_add_pooling(net *t, net_layer *l, const char *name,
   builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\",\"bottom\":"
                 "[\"l%d\"],\"pool\":\"%s\",\"kernel_size\":[%d,%d],"
                 "\"stride\":[%d,%d],\"pad\":[%d,%d,%d,%d],"
-                "\"round_mode\":\"%s\",\"count_include_pad\":%s", name,
+                "\"dilation\":[%d,%d],\"round_mode\":\"%s\",\"count_include_pad\":%s", name,
                 l->bottom[0], pool, l->k[0], l->k[1], l->s[0], l->s[1],
-                l->p[0], l->p[1], l->p[2], l->p[3],
+                l->p[0], l->p[1], l->p[2], l->p[3], l->d[0], l->d[1],
                 ceiling ? "CEIL" : "FLOOR", l->include_pad ? "true" : "false");
+}
+
+/* The sides of a join: of an Eltwise the largest, along a Concat's axis, which
+** is any where nothing is in the way, their sum. */
+static inline void net_join_sides(net *t, net_layer *l, int side[3]) {
+  int alike = 1, concat = l->type == NN_CONCAT;
+  for (int j = 1; j < l->bottoms; j++) {
+    alike &= t->blobs[l->bottom[j]].c == t->blobs[l->bottom[0]].c;
+  }
+  l->axis = concat && alike ? builder_pick(&t->b, 1, 3) : 1;
+  side[0] = side[1] = side[2] = 0;
+  for (int j = 0; j < l->bottoms; j++) {
+    const net_blob *in = &t->blobs[l->bottom[j]];
+    int own[3] = {in->c, in->h, in->w};
+    for (int k = 0; k < 3; k++) {
+      if (concat && k == l->axis - 1) side[k] += own[k];
+      else if (own[k] > side[k]) side[k] = own[k];
+    }
+  }
+}
+
+static inline void net_add_product(net *t, net_layer *l, const char *name,
+                                   const int side[3]) {
+  builder *b = &t->b;
+  l->factor[0] = (int)(builder_random(b) >> builder_pick(b, 1, 31));
+  l->right = builder_pick(b, 0, 5) ? builder_pick(b, 30, 42)
+                                   : builder_pick(b, 1, 62);
+  net_blob *top = net_top(t, side[0], side[1], side[2], NULL, 1);
+  builder_layer(b, "\"name\":\"%s\",\"type\":\"Eltwise\",\"bottom\":"
+                "[\"l%d\",\"l%d\"],\"operation\":\"PROD\","
+                "\"multiplier\":%d,\"shift\":%d%s", name, l->bottom[0],
+                l->bottom[1], l->factor[0], l->right, net_bytes(t, top, 127));
 }
 
 static inline void net_add_join(net *t, net_layer *l, const char *name) {
   builder *b = &t->b;
-  const net_blob *in = &t->blobs[l->bottom[0]];
-  int concat = l->type == NN_CONCAT, channels = 0;
+  int concat = l->type == NN_CONCAT, side[3], pick = builder_pick(b, 0, 3);
+  net_join_sides(t, l, side);
+  l->operation = NN_SUM;
+  if (!concat && pick == 3) l->operation = NN_MAX;
+  if (!concat && pick == 2 && l->bottoms == 2) {
+    l->operation = NN_PROD;
+    net_add_product(t, l, name, side);
+    return;
+  }
   char bottoms[128] = "", factors[128] = "";
   /* a sum of at most four bottoms of up to 255, times 2^20, fits 31 bits */
   for (int j = 0; j < l->bottoms; j++) {
     l->factor[j] = builder_pick(b, 0, 1 << builder_pick(b, 0, 20));
+    if (!concat && l->operation == NN_SUM && builder_pick(b, 0, 2) == 0) {
+      l->factor[j] = -l->factor[j];
+    }
     snprintf(bottoms + strlen(bottoms), 32, j ? ",\"l%d\"" : "\"l%d\"",
              l->bottom[j]);
     snprintf(factors + strlen(factors), 32, j ? ",%d" : "%d", l->factor[j]);
-    channels += t->blobs[l->bottom[j]].c;
   }
   l->right = builder_pick(b, 1, 20);
-  net_blob *top = net_top(t, concat ? channels : in->c, in->h, in->w, NULL, 1);
+  char own[64] = "";
+  if (concat) snprintf(own, sizeof(own), "\"axis\":%d,", l->axis);
+  else if (l->operation == NN_MAX) strcpy(own, "\"operation\":\"MAX\",");
+  net_blob *top = net_top(t, side[0], side[1], side[2], NULL, 1);
   builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[%s],"
-                "\"multiplier\":[%s],\"shift\":%d%s", name,
-                concat ? "Concat" : "Eltwise", bottoms, factors, l->right,
+                "%s\"multiplier\":[%s],\"shift\":%d%s", name,
+                concat ? "Concat" : "Eltwise", bottoms, own, factors, l->right,
                 net_bytes(t, top, 127));
 }
 
@@ -338,9 +402,10 @@ static inline void net_add_table(net *t, net_layer *l, const char *name,
   snprintf(tensor, sizeof(tensor), "%s.t", name);
   net_blob *top = net_top(t, in->c, in->h, in->w, NULL, 1);
   const char *word = l->type == NN_SIGMOID ? "Sigmoid"
+                     : l->type == NN_LOOKUP ? "Lookup"
                      : l->type == NN_LRN   ? "LRN"
                                            : "Softmax";
-  if (l->type == NN_SIGMOID) {
+  if (l->type == NN_SIGMOID || l->type == NN_LOOKUP) {
     const char *bytes = net_bytes(t, top, 127);
     for (int i = 0; i < 256; i++) {
       l->lookup[i] = (uint8_t)builder_pick(b, 0, top->max);
@@ -381,6 +446,8 @@ static inline void net_add_table(net *t, net_layer *l, const char *name,
                 "\"table\":\"%s\"%s", name, word, l->bottom[0], tensor, more);
 }
 
+#include "integer_moves_test.h"
+
 /* Add a layer that reads the given blobs; sums: 1 a scale for each channel, 2
 ** one for all.  The input is called l0. */
 static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
@@ -389,6 +456,7 @@ static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
   const net_blob *in = &t->blobs[bottom[0]];
   char name[16];
   snprintf(name, sizeof(name), "l%d", t->count + 1);
+  if (net_moves(type) && !net_uniform(in)) type = NN_PADDING;
   l->type = type;
   l->bottoms = bottoms;
   memcpy(l->bottom, bottom, (size_t)bottoms * sizeof(int));
@@ -399,8 +467,21 @@ static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
     case NN_ELTWISE:
     case NN_CONCAT: net_add_join(t, l, name); break;
     case NN_SIGMOID:
+    case NN_LOOKUP:
     case NN_LRN:
     case NN_SOFTMAX: net_add_table(t, l, name, in); break;
+    case NN_PADDING: net_add_padding(t, l, name, in); break;
+    case NN_SLICE:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_PERMUTE:
+    case NN_RESHAPE: net_add_moved(t, l, name, in); break;
+    case NN_CONSTANT:
+      /* some sides of what it goes with, and the others 1 */
+      l->dims[0] = builder_pick(&t->b, 0, 1) ? in->c : 1;
+      l->dims[1] = builder_pick(&t->b, 0, 1) ? in->h : 1;
+      l->dims[2] = builder_pick(&t->b, 0, 1) ? in->w : 1;
+      net_add_constant(t, l, name);
+      break;
     default:
       if (type == NN_FLATTEN) {
         net_top(t, in->c * in->h * in->w, 1, 1, in, in->h * in->w);
@@ -418,11 +499,6 @@ static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
 }
 
 /* The definition ---------------------------------------------------------- */
-
-static inline int64_t net_at(const net_blob *b, int c, int y, int x) {
-  return b->q[((size_t)c * (size_t)b->h + (size_t)y) * (size_t)b->w +
-              (size_t)x];
-}
 
 static inline int64_t net_filter(const net_layer *l, const net_blob *in,
                                  const net_blob *top, int o, int y, int x) {
@@ -448,8 +524,9 @@ static inline int64_t net_pool(const net_layer *l, const net_blob *in, int c,
                                int y, int x) {
   int64_t sum = 0, most = -1, inside = 0, padded = 0;
   int y0 = y * l->s[0] - l->p[0], x0 = x * l->s[1] - l->p[1];
-  for (int iy = y0; iy < y0 + l->k[0]; iy++) {
-    for (int ix = x0; ix < x0 + l->k[1]; ix++) {
+  for (int i = 0; i < l->k[0]; i++) {
+    for (int j = 0; j < l->k[1]; j++) {
+      int iy = y0 + i * l->d[0], ix = x0 + j * l->d[1];
       padded += iy < in->h + l->p[2] && ix < in->w + l->p[3];
       if (iy < 0 || iy >= in->h || ix < 0 || ix >= in->w) continue;
       inside++;
@@ -465,16 +542,27 @@ static inline int64_t net_pool(const net_layer *l, const net_blob *in, int c,
 static inline int64_t net_join(const net *t, const net_layer *l,
                                const net_blob *top, int c, int y, int x) {
   int64_t sum = 0;
+  int prod = l->type == NN_ELTWISE && l->operation == NN_PROD;
   for (int j = 0; j < l->bottoms; j++) {
     const net_blob *in = &t->blobs[l->bottom[j]];
-    if (l->type == NN_CONCAT && (c < 0 || c >= in->c)) {
-      c -= in->c;
-      continue;
+    if (l->type == NN_CONCAT) {
+      int *at = l->axis == 1 ? &c : l->axis == 2 ? &y : &x;
+      int side = l->axis == 1 ? in->c : l->axis == 2 ? in->h : in->w;
+      if (*at >= side) {
+        *at -= side;
+        continue;
+      }
     }
-    sum += l->factor[j] * (net_at(in, c, y, x) - in->zero[c]);
+    int cj = in->c == 1 ? 0 : c, yj = in->h == 1 ? 0 : y;
+    int64_t value = net_at(in, cj, yj, in->w == 1 ? 0 : x) - in->zero[cj];
+    if (prod) sum = j ? sum * value : value;
+    else if (l->operation == NN_MAX && j && l->factor[j] * value < sum) {}
+    else if (l->operation == NN_MAX) sum = l->factor[j] * value;
+    else sum += l->factor[j] * value;
     if (l->type == NN_CONCAT) break;
   }
-  return net_clamp(top->zero[0] + net_requantise(sum, 1, l->right), top->max);
+  sum = net_requantise(sum, prod ? l->factor[0] : 1, l->right);
+  return net_clamp(top->zero[0] + sum, top->max);
 }
 
 static inline int64_t net_lrn(const net_layer *l, const net_blob *in,
@@ -519,6 +607,12 @@ static inline int64_t net_result(const net *t, const net_layer *l,
     case NN_LRN: return net_lrn(l, in, top, c, y, x);
     case NN_SOFTMAX: return net_softmax(l, in, c, y, x);
     case NN_FLATTEN: return in->q[c];
+    case NN_PADDING:
+    case NN_SLICE:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_PERMUTE:
+    case NN_RESHAPE: return net_moved(l, in, top, c, y, x);
+    case NN_CONSTANT: return l->weight[(c * top->h + y) * top->w + x];
     default: break;
   }
   q = net_at(in, c, y, x);

@@ -116,6 +116,8 @@ typedef struct shape {
   int c, h, w;
 } shape;
 
+#include "forms_test.h"
+
 static inline int window_out(int side, int before, int after, int kernel,
                              int stride, int dilation, int ceiling) {
   int room = side + before + after - (dilation * (kernel - 1) + 1);
@@ -174,7 +176,7 @@ static inline shape add_convolution(builder *b, const char *name,
 static inline shape add_pooling(builder *b, const char *name,
                                 const char *bottom, shape in) {
   const char *pool = builder_pick(b, 0, 1) ? "MAX" : "AVE";
-  int k[2], s[2], p[4], ceiling = builder_pick(b, 0, 1);
+  int k[2], s[2], p[4], d[2] = {1, 1}, ceiling = builder_pick(b, 0, 1);
   shape out = {in.c, 0, 0};
   if (builder_pick(b, 0, 5) == 0) {
     builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\","
@@ -188,15 +190,20 @@ static inline shape add_pooling(builder *b, const char *name,
       s[i] = builder_pick(b, 1, 4);
       p[i] = builder_pick(b, 0, k[i] - 1);
       p[i + 2] = builder_pick(b, 0, k[i] - 1);
+      d[i] = builder_pick(b, 0, 4) ? 1 : builder_pick(b, 2, 3);
+      /* taps that are apart could all miss a small image */
+      if (d[i] >= (i ? in.w : in.h)) d[i] = 1;
     }
-    out.h = window_out(in.h, p[0], p[2], k[0], s[0], 1, ceiling);
-    out.w = window_out(in.w, p[1], p[3], k[1], s[1], 1, ceiling);
+    out.h = window_out(in.h, p[0], p[2], k[0], s[0], d[0], ceiling);
+    out.w = window_out(in.w, p[1], p[3], k[1], s[1], d[1], ceiling);
   }
   builder_layer(b, "\"name\":\"%s\",\"type\":\"Pooling\","
                 "\"bottom\":[\"%s\"],\"pool\":\"%s\",\"kernel_size\":[%d,%d],"
                 "\"stride\":[%d,%d],\"pad\":[%d,%d,%d,%d],"
+                "\"dilation\":[%d,%d],"
                 "\"round_mode\":\"%s\",\"count_include_pad\":%s", name, bottom,
-                pool, k[0], k[1], s[0], s[1], p[0], p[1], p[2], p[3],
+                pool, k[0], k[1], s[0], s[1], p[0], p[1], p[2], p[3], d[0],
+                d[1],
                 ceiling ? "CEIL" : "FLOOR",
                 builder_pick(b, 0, 1) ? "true" : "false");
   return out;
@@ -261,6 +268,11 @@ static inline shape add_simple(builder *b, const char *name, const char *bottom,
     snprintf(more, sizeof(more),
              ",\"local_size\":%d,\"alpha\":%g,\"beta\":%g,\"k\":%d", local,
              alpha, beta, builder_pick(b, 1, 2));
+  } else if (type == NN_SOFTMAX && builder_pick(b, 0, 1)) {
+    snprintf(more, sizeof(more), ",\"axis\":%d", builder_pick(b, 1, 3));
+  } else if (type == NN_RELU && builder_pick(b, 0, 2) == 0) {
+    snprintf(more, sizeof(more), ",\"negative_slope\":%g",
+             builder_pick(b, -3, 9) / 10.0);
   }
   builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[\"%s\"]%s",
                 name, word, bottom, more);
@@ -275,6 +287,15 @@ static inline shape add_layer(builder *b, nn_type type, const char *name,
     case NN_POOLING: return add_pooling(b, name, bottom, in);
     case NN_INNER_PRODUCT: return add_inner_product(b, name, bottom, in);
     case NN_BATCH_NORM: return add_batch_norm(b, name, bottom, in);
+    case NN_CLIP:
+    case NN_HARD_SIGMOID:
+    case NN_HARD_SWISH:
+    case NN_SCALE:
+    case NN_PADDING:
+    case NN_SHUFFLE_CHANNEL:
+    case NN_SLICE:
+    case NN_RESHAPE:
+    case NN_PERMUTE: return add_form(b, type, name, bottom, in);
     default: return add_simple(b, name, bottom, in, type);
   }
 }

@@ -172,12 +172,16 @@ static void test_layers(void **state) {
       NN_CONVOLUTION, NN_CONVOLUTION, NN_CONVOLUTION, NN_INNER_PRODUCT,
       NN_POOLING,     NN_POOLING,     NN_ELTWISE,     NN_CONCAT,
       NN_SIGMOID,     NN_LRN,         NN_RELU,        NN_FLATTEN,
-      NN_SOFTMAX,     NN_SIGMOID,     NN_MIRROR_MEAN};
+      NN_SOFTMAX,     NN_SIGMOID,     NN_MIRROR_MEAN, NN_LOOKUP,
+      NN_PADDING,     NN_SLICE,       NN_PERMUTE,     NN_SHUFFLE_CHANNEL,
+      NN_RESHAPE,     NN_CONSTANT,    NN_LOOKUP};
+  enum { TYPES = sizeof(types) / sizeof(*types) };
   (void)state;
-  for (int i = 0; i < 450; i++) {
+  for (int i = 0; i < 30 * TYPES; i++) {
     net t;
-    nn_type type = types[i % 15];
-    int side = i % 4 ? 9 : 3, sums = i % 15 == 12 ? 2 : i % 15 == 13;
+    nn_type type = types[i % TYPES];
+    int side = i % 4 ? 9 : 3;
+    int sums = type == NN_SOFTMAX ? 2 : i % TYPES == 13 || i % TYPES == 22;
     builder b = {.random = (uint64_t)i * 77 + 5};
     int c = builder_pick(&b, 1, 19), h = builder_pick(&b, 1, side);
     net_open(&t, (uint64_t)i + 1, c, h, builder_pick(&b, 1, side));
@@ -256,15 +260,45 @@ static int companions(net *t, nn_type type, int low, int *bottom, int want) {
   return n;
 }
 
+/* Broadcasting: each operation of a blob and a Constant with some sides of it,
+** of a blob and the mean of its planes, and of two that stand for each other. */
+static void test_broadcasting(void **state) {
+  (void)state;
+  for (int i = 0; i < 200; i++) {
+    net t;
+    builder b = {.random = (uint64_t)i * 31 + 9};
+    int c = builder_pick(&b, 1, i % 5 ? 20 : 60), h = builder_pick(&b, 1, 6);
+    net_open(&t, 900 + (uint64_t)i, c, h, builder_pick(&b, 1, 6));
+    int wide = net_add(&t, NN_LRN, 1, (int[]){0}, 0);
+    if (i % 5 == 0 && i % 3) {   /* over what is worked on at a time */
+      wide = net_add(&t, NN_CONCAT, 4, (int[]){wide, wide, wide, wide}, 0);
+      wide = net_add(&t, NN_CONCAT, 2, (int[]){wide, wide}, 0);
+    }
+    int other = net_add(&t, NN_CONSTANT, 1, &wide, 0);
+    int third = net_add(&t, NN_CONSTANT, 1, &wide, 0);
+    int more[3] = {i % 3 ? wide : 0, other, third};
+    if (i % 4 == 1) more[0] = third;
+    net_add(&t, NN_ELTWISE, 2, more, 0);
+    net_add(&t, NN_ELTWISE, 2, (int[]){other, wide}, 0);
+    int last = net_add(&t, NN_ELTWISE, 3, more, 0);
+    last = net_add(&t, NN_RELU, 1, &last, 0);
+    net_add(&t, NN_ELTWISE, 2, (int[]){last, last}, 0);
+    check_net(&t, 1 + i % 2);
+    net_close(&t);
+  }
+}
+
 static void add_random(net *t) {
   static const nn_type types[] = {
       NN_CONVOLUTION, NN_CONVOLUTION, NN_CONVOLUTION, NN_POOLING, NN_RELU,
       NN_RELU, NN_ELTWISE, NN_ELTWISE, NN_CONCAT, NN_SIGMOID, NN_LRN,
-      NN_FLATTEN, NN_INNER_PRODUCT, NN_INNER_PRODUCT, NN_MIRROR_MEAN};
+      NN_LOOKUP, NN_PADDING, NN_SLICE, NN_SHUFFLE_CHANNEL, NN_PERMUTE,
+      NN_RESHAPE, NN_FLATTEN, NN_INNER_PRODUCT, NN_INNER_PRODUCT,
+      NN_MIRROR_MEAN};
   int low = t->mirror + 1, n = 1;
   int from = builder_pick(&t->b, 0, 3) ? t->count
                                        : builder_pick(&t->b, low, t->count);
-  nn_type type = types[builder_pick(&t->b, 0, t->count < 5 ? 10 : 14)];
+  nn_type type = types[builder_pick(&t->b, 0, t->count < 5 ? 14 : 20)];
   if (from < low) from = low;
   const net_blob *in = &t->blobs[from];
   int bottom[4] = {from};
@@ -392,6 +426,7 @@ int main(void) {
       cmocka_unit_test(test_layers),
       cmocka_unit_test(test_saturating),
       cmocka_unit_test(test_large),
+      cmocka_unit_test(test_broadcasting),
       cmocka_unit_test(test_graphs),
       cmocka_unit_test(test_mirror_mean),
       cmocka_unit_test(test_checks_can_fail),

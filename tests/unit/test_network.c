@@ -105,9 +105,9 @@ static void test_layers_refused(void **state) {
        "\"mean\":\"b\",\"variance\":\"b\"",
        "mean has shape [4], expected [3]"},
       {"\"name\":\"x\",\"type\":\"Eltwise\",\"bottom\":[\"data\",\"data\"],"
-       "\"operation\":\"PROD\"", "operation is SUM"},
+       "\"operation\":\"MEAN\"", "operation is SUM, PROD, SUB, DIV or MAX"},
       {"\"name\":\"x\",\"type\":\"Concat\",\"bottom\":[\"data\"],"
-       "\"axis\":2", "axis wants"},
+       "\"axis\":4", "axis wants"},
       {"\"name\":\"x\\u0007y\",\"type\":\"Q\\n\",\"bottom\":[\"data\"]",
        "layer x\\x07y: unknown type Q\\x0a"}};
   (void)state;
@@ -223,6 +223,41 @@ static void test_input_and_preprocess(void **state) {
   builder_open(&b, 3, 65535, 65535, 6);
   add_good(&b);
   refused_network(&b, "too large");
+}
+
+static void test_aliases(void **state) {
+  static const struct {
+    const char *aliases, *why;
+  } cases[] = {
+      {"[]", "aliases: expected a JSON object"},
+      {"{\"x\":1}", "aliases: x wants the name of a layer"},
+      {"{\"x\":\"nosuch\"}", "aliases: x wants the name of a layer"},
+      {"{\"x\":\"f\",\"y\":\"x\"}", "aliases: y wants the name of a layer"},
+      {"{\"\":\"f\"}", "wants the name of a layer"},
+      {"{\"f\":\"s\"}", "aliases: f is a layer's name"},
+      {"{\"data\":\"f\"}", "aliases: data is a layer's name"}};
+  builder b;
+  size_t n;
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    builder_open(&b, 3, 3, 6, 6);
+    add_good(&b);
+    builder_member(&b, "\"aliases\":%s", cases[i].aliases);
+    refused_network(&b, cases[i].why);
+  }
+  builder_open(&b, 3, 3, 6, 6);
+  add_good(&b);
+  builder_member(&b, "\"aliases\":{\"drop\":\"f\",\"picture\":\"data\"},"
+                     "\"heads\":[{\"name\":\"h\",\"latent\":\"drop\"}]");
+  uint8_t *file = builder_finish(&b, &n);
+  nn_model *model = opened(file, n);
+  assert_int_equal(nn_model_blob(model, "drop"), nn_model_blob(model, "f"));
+  assert_int_equal(nn_model_blob(model, "picture"), 0);
+  assert_int_equal(nn_model_blob(model, "nosuch"), -1);
+  assert_int_equal(nn_model_head(model, 0)->latent, nn_model_blob(model, "f"));
+  nn_model_close(model);
+  free(file);
+  builder_close(&b);
 }
 
 static void test_heads(void **state) {
@@ -346,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_joins_refused),
       cmocka_unit_test(test_counts),
       cmocka_unit_test(test_input_and_preprocess),
+      cmocka_unit_test(test_aliases),
       cmocka_unit_test(test_heads),
       cmocka_unit_test(test_prepare),
   };
