@@ -9,20 +9,20 @@
 ** full, or holds BULK_BYTES of encoded pictures, the caller has to take results
 ** before it can put more, so that neither runs away from the other.
 **
-** Who does what depends on the network.  An integer network has kernels of its
-** own: a worker takes a picture from WAITING to DONE by itself, and workers do
-** not meet.  A float32 network runs in OpenBLAS, which has a pool of threads of
-** its own and is called from the caller's thread alone; workers then take
-** pictures to READY, and the caller runs the network while it waits.  Without
-** workers the caller does both, one step at each nn_bulk_get, so that it can
-** look after interruptions in between.
+** Who does what depends on the network.  Where it runs in kernels of our own
+** (integer networks do, and float32 ones on most CPUs), a worker takes a picture
+** from WAITING to DONE by itself, and workers do not meet.  OpenBLAS has a pool
+** of threads of its own and is called from the caller's thread alone; workers
+** then take pictures to READY, and the caller runs the network while it waits.
+** Without workers the caller does both, one step at each nn_bulk_get, so that
+** it can look after interruptions in between.
 **
 ** Batches.  Up to the first inner product a batch runs image by image anyway
-** (plan.c), and from there on it saves reading the weights again; so an integer
-** network is given several images at once only where those weights do not stay
-** in the cache.  Float32 networks get one image at a time: sgemm adds in an
-** order that depends on how many there are, and a picture's code must not
-** depend on which others were hashed beside it.
+** (plan.c), and from there on it saves reading the weights again; so several
+** images are given at once only where those weights do not stay in the cache.
+** OpenBLAS gets one image at a time: its sgemm adds in an order that depends on
+** how many there are, and a picture's code must not depend on which others were
+** hashed beside it.
 **
 ** Memory: workers borrow it from the caller (loans.c).  Should there be too
 ** little for all of them at once, the picture that missed it is done again by
@@ -244,15 +244,21 @@ static void bulk_start(nn_bulk *b) {
 
 /* Opening and closing ----------------------------------------------------- */
 
+/* Does the network run in OpenBLAS? */
+static int bulk_needs_blas(const nn_model *model) {
+  return nn_model_kind(model) == NN_FLOAT32 && !model->floats;
+}
+
 /* Images that are best given at once. */
 static int bulk_best_batch(const nn_model *model) {
   size_t weights = 0;
-  if (nn_model_kind(model) != NN_INTEGER) return 1;
+  size_t each = nn_model_kind(model) == NN_INTEGER ? 1 : sizeof(float);
+  if (bulk_needs_blas(model)) return 1;
   for (int i = 0; i < model->layer_count; i++) {
     const nn_layer *l = &model->layers[i];
     if (l->type != NN_INNER_PRODUCT) continue;
     weights += nn_mul(model->blobs[l->bottom[0]].size,
-                      model->blobs[l->top].size);
+                      model->blobs[l->top].size) * each;
   }
   return weights > BULK_CACHE ? BULK_BATCH : 1;
 }
@@ -388,7 +394,7 @@ nn_status nn_bulk_open(const nn_memory *mem, const nn_bulk_options *options,
   }
   b->lender = (nn_lender){.mem = mem, .most = BULK_LENT, .mutex = &b->mutex,
                           .owner = &b->caller};
-  b->caller_runs = nn_model_kind(b->model) != NN_INTEGER;
+  b->caller_runs = bulk_needs_blas(b->model);
   if (b->asked > 1) bulk_start(b);
   *out = b;
   return NN_OK;

@@ -212,4 +212,5 @@ import-peers: all
 	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
 	@sh tests/import/import.sh peers
 
--include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(NN:%.c=$(S)/obj/%.d) $(ASAN_IMPORT:.o=.d)
+-include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d) \
+         $(NN:%.c=$(S)/obj/%.d)
