@@ -236,7 +236,7 @@ static void features_scalar_products(const nn_features *a, const nn_features *b,
 
 #ifdef FEATURES_X86
 
-#define FEATURES_AVX2 __attribute__((target("avx2")))
+#define FEATURES_AVX2 NN_TARGET("avx2")
 FEATURES_KERNEL(features_avx2, FEATURES_AVX2, __m256d, 4, _mm256_loadu_pd,
                 _mm256_storeu_pd, _mm256_add_pd,
                 _mm256_sub_pd, _mm256_mul_pd)
@@ -252,7 +252,7 @@ __m256d features_avx2_load(const nn_features *f, size_t i, int packed) {
                        _mm256_mul_pd(_mm256_set1_pd(f->step), q));
 }
 
-#define FEATURES_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define FEATURES_AVX512 NN_TARGET("avx512f,avx512bw,avx512vl")
 FEATURES_KERNEL(features_avx512, FEATURES_AVX512, __m512d, 8, _mm512_loadu_pd,
                 _mm512_storeu_pd, _mm512_add_pd,
                 _mm512_sub_pd, _mm512_mul_pd)

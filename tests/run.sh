@@ -44,7 +44,8 @@ suite_unit() {
   sh tests/sql/make_models.sh || echo "not ok - make_models.sh"
   programs build/tests $(units) test_picture_scalar
   if [ -d build/emulated ]; then
-    programs build/emulated test_floats test_integer test_planes test_codes
+    programs build/emulated test_floats test_integer test_planes test_codes \
+      test_features
   else
     echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
   fi

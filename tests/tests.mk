@@ -113,7 +113,8 @@ $(T)/bench_decode: $(NN_OBJ)
 # it makes of one kernel takes compilers minutes to optimise, hence -O0.
 E := build/emulated
 EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
-              test_floats test_integer test_planes test_codes)
+              test_floats test_integer test_planes test_codes \
+              test_features)
 EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
 $(E)/obj/%.o: %.c tests/emulated/immintrin.h

@@ -57,6 +57,30 @@ static inline __m512i emulated_srav_64(__m512i a, __m512i n) {
 #undef _mm512_srav_epi64
 #define _mm512_srav_epi64 emulated_srav_64
 
+static inline __m512d emulated_widened(__m256 a) {
+  float x[8];
+  double y[8];
+  __m512d v;
+  memcpy(x, &a, sizeof(x));
+  for (int i = 0; i < 8; i++) y[i] = (double)x[i];
+  memcpy(&v, y, sizeof(v));
+  return v;
+}
+#undef _mm512_cvtps_pd
+#define _mm512_cvtps_pd emulated_widened
+
+static inline __m512d emulated_doubles(__m256i a) {
+  int32_t x[8];
+  double y[8];
+  __m512d v;
+  memcpy(x, &a, sizeof(x));
+  for (int i = 0; i < 8; i++) y[i] = x[i];
+  memcpy(&v, y, sizeof(v));
+  return v;
+}
+#undef _mm512_cvtepi32_pd
+#define _mm512_cvtepi32_pd emulated_doubles
+
 static inline __m128i emulated_low_bytes(__m512i a) {
   int32_t x[16];
   uint8_t y[16];
