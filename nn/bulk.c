@@ -11,11 +11,11 @@
 **
 ** Who does what depends on the network.  Where it runs in kernels of our own
 ** (integer networks do, and float32 ones on most CPUs), a worker takes a
-** picture from WAITING to DONE by itself, and workers do not meet.  OpenBLAS has
-** a pool of threads of its own and is called from the caller's thread alone;
-** workers then take pictures to READY, and the caller runs the network while it
-** waits.  Without workers the caller does both, one step at each nn_bulk_get, so
-** that it can look after interruptions in between.
+** picture from WAITING to DONE by itself, and workers do not meet.  OpenBLAS
+** has a pool of threads of its own and is called from the caller's thread
+** alone; workers then take pictures to READY, and the caller runs the network
+** while it waits.  Without workers the caller does both, one step at each
+** nn_bulk_get, so that it can look after interruptions in between.
 **
 ** Batches.  Up to the first inner product a batch runs image by image anyway
 ** (plan.c), and from there on it saves reading the weights again; so several
