@@ -14,7 +14,7 @@
 ** picture from WAITING to DONE by itself, and workers do not meet.  OpenBLAS
 ** has a pool of threads of its own and is called from the caller's thread
 ** alone; workers then take pictures to READY, and the caller runs the network
-** while it waits. Without workers the caller does both, one step at each
+** while it waits.  Without workers the caller does both, one step at each
 ** nn_bulk_get, so that it can look after interruptions in between.
 **
 ** Batches.  Up to the first inner product a batch runs image by image anyway
