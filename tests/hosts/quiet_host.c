@@ -1,8 +1,9 @@
 /*
 ** Loading the extension starts no thread and loads no BLAS; nor do comparing
-** codes and searching.  The first forward pass does.
+** codes, searching and hashing by the compiled-in model.  The first float32
+** network does where our kernels do not know the CPU, which "blas" says.
 **
-**     quiet_host EXTENSION
+**     quiet_host EXTENSION [blas]
 */
 #include <dirent.h>
 
@@ -56,8 +57,11 @@ int main(int argc, char **argv) {
                    "'build/tests/models/tiny.safetensors')", NULL, 0, out,
                    sizeof(out)) == SQLITE_OK &&
           host_sql(db, "SELECT hex(img_hash(?1, 'tiny'))", picture, n, out,
-                   sizeof(out)) == SQLITE_OK && quiet_maps_blas(),
-          "quiet: a forward pass of a float32 network finds a BLAS");
+                   sizeof(out)) == SQLITE_OK && strlen(out) == 4,
+          "quiet: hashes by a float32 network");
+  if (argc > 2) {
+    host_ok(quiet_maps_blas(), "quiet: for which it found a BLAS");
+  }
   host_ok(sqlite3_close(db) == SQLITE_OK, "quiet: closes");
   free(picture);
   return host_done();

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the linker sees, and what a user sees on a machine without OpenBLAS:
-#     symbols.sh NO_BLAS.so
+#     symbols.sh NO_BLAS.so LESSER
+# where LESSER is the extension for a CPU whose float32 networks need one.
 # Run from the repository root.
 n=0
 # ok CONDITION_STATUS NAME
@@ -33,11 +34,12 @@ same '' "$(readelf -lW build/binhash.so | grep GNU_STACK | grep RWE)" \
 same '' "$(readelf -dW build/binhash.so | grep TEXTREL)" \
   'symbols: it has no text relocations'
 
+extension=$2
 sql() {
-  LD_PRELOAD=$1 sqlite3 -batch :memory: '.load ./build/binhash' "$2" 2>&1
+  LD_PRELOAD=$1 sqlite3 -batch :memory: ".load $extension" "$2" 2>&1
 }
 picture="readfile('tests/golden/pictures/420.jpg')"
-# The compiled-in model computes in integers; a float32 one needs OpenBLAS.
+# The compiled-in model computes in integers; a float32 one needs OpenBLAS here.
 load="SELECT binhash_load('tiny', 'build/tests/models/tiny.safetensors') = ''"
 same "$(sql '' "SELECT hex(img_hash($picture))")" \
   "$(sql "$1" "SELECT hex(img_hash($picture))")" \
