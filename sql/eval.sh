@@ -14,6 +14,8 @@
 #     copies    edited versions of pictures; python3-pil makes the edits
 #     views     mirrored and turned pictures
 #     card      what a distance means, and images a second
+#     fine      the default model's search from coarse to fine (sql/coarse.sh)
+#     train     codes learned by binhash_train from it (sql/train_eval.sh)
 #
 # Every picture is hashed once, by two processes at a time, in slices that are
 # kept in build/eval/, in one folder for each model file, build of the extension
@@ -23,7 +25,7 @@ set -e
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data}
 models=${2:-$(ls weights/*.safetensors)}
-sections=${3:-classes unseen copies views card}
+sections=${3:-classes unseen copies views card fine train}
 PYTHON=${PYTHON:-/usr/bin/python3}
 out=${EVAL_OUT:-build/eval}
 export OPENBLAS_NUM_THREADS=1
@@ -295,3 +297,11 @@ for model in $models; do
     '.output' '.read sql/eval/model.sql'
   evaluate
 done
+if wants fine && [ -n "$cifar" ]; then
+  echo
+  sh sql/coarse.sh "$cifar" 100
+fi
+if wants train && [ -n "$mnist" ]; then
+  echo
+  sh sql/train_eval.sh "$mnist" '' 5000 500
+fi

@@ -16,7 +16,8 @@ mkdir -p $out
 # evaluate NAME PYTHON: standard output in $out/NAME.
 evaluate() {
   EVAL_OUT=$out/$1.d PYTHON=$2 sh sql/eval.sh $out/data \
-    weights/cifar10-48.safetensors >$out/$1 2>$out/$1.err && return
+    weights/cifar10-48.safetensors "classes unseen copies views card" \
+    >$out/$1 2>$out/$1.err && return
   echo "not ok - eval $1"
   sed 's/^/# /' $out/$1.err | tail -20
 }
