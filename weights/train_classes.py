@@ -39,7 +39,7 @@ MODELS = {
     'mnist': dict(
         mean=(33, 33, 33), std=(78.6, 78.6, 78.6), widths=(16, 32, 64, 96),
         branches=(1, 2, 2), bits=(48,), mirror=False, shift=3, hole=6,
-        epochs=(6, 6)),
+        epochs=(3, 4)),
 }
 BINARY = 48  # bits of the head with binary latent weights
 
