@@ -5,7 +5,7 @@
 #ifndef BINHASH_EXT_FEATURES_H
 #define BINHASH_EXT_FEATURES_H
 
-#include "../nn/features.h"
+#include "../nn/vectors.h"
 #include "ext_int.h"
 
 /*

@@ -62,9 +62,18 @@ static unsigned cpu_ask(void) {
   return mask;
 }
 
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+#define CPU_ASIMDDP (1ul << 20)   /* HWCAP_ASIMDDP, which old headers lack */
+
+/* NEON is part of the baseline: only what came later is asked for. */
+static unsigned cpu_ask(void) {
+  return getauxval(AT_HWCAP) & CPU_ASIMDDP ? NN_CPU_DOTPROD : 0;
+}
+
 #else
 
-/* NEON is part of the baseline of aarch64: there is nothing to ask. */
 static unsigned cpu_ask(void) { return 0; }
 
 #endif

@@ -34,7 +34,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "features.h"
+#include "vectors.h"
 #include "nn_int.h"
 
 #if defined(__x86_64__)

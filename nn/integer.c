@@ -11,6 +11,7 @@
 **   avx2        32 products at a time by VPMADDUBSW
 **   avxvnni     32 at a time by VPDPBUSD, on CPUs that have it without AVX-512
 **   avx512vnni  64 at a time by VPDPBUSD
+**   neondot     16 at a time by SDOT
 **
 ** All add the same integers, and no sum leaves 32 bits (weights/README.md), so
 ** which one runs, and in which order it adds, is never seen in a code.
@@ -38,7 +39,10 @@
 
 #include "nn_int.h"
 
-#if defined(__x86_64__)
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#define INTEGER_DOT NN_TARGET("arch=armv8.2-a+dotprod")
+#elif defined(__x86_64__)
 #include <immintrin.h>
 #define INTEGER_X86 1
 #define INTEGER_AVX2 NN_TARGET("avx2")
@@ -463,6 +467,94 @@ static void integer_avx512_bytes(int n, const int32_t *acc,
 
 #endif
 
+/* NEON with dot products -------------------------------------------------- */
+
+#ifdef INTEGER_DOT
+
+#define INTEGER_DOT_ROWS 5
+
+/* Quad `lane` of what the rows see, which is at hand in x. */
+#define INTEGER_DOT_QUAD(lane)                                          \
+  do {                                                                  \
+    INTEGER_UNROLL                                                      \
+    for (int i = 0; i < 4; i++) {                                       \
+      int8x16_t w = vld1q_s8(weight + (lane) * INTEGER_BYTES + 16 * i); \
+      if (wide) sum[i] = vdotq_s32(sum[i], w, ones);                    \
+      INTEGER_UNROLL                                                    \
+      for (int r = 0; r < rows; r++)                                    \
+        acc[r][i] = vdotq_laneq_s32(acc[r][i], w, x[r], lane);          \
+    }                                                                   \
+  } while (0)
+
+/* SDOT takes both factors with a sign.  Bytes above 127 are read 128 too low,
+** and 128 times the sum of the weights is added at the end; what wraps around
+** on the way comes back. */
+INTEGER_DOT
+INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
+                              int quads, const uint8_t *const *in,
+                              const int8_t *weight, int32_t *out) {
+  int32x4_t acc[INTEGER_DOT_ROWS][4], sum[4];
+  int8x16_t x[INTEGER_DOT_ROWS];
+  const int8x16_t ones = vdupq_n_s8(1);
+  const uint8x16_t high = vdupq_n_u8(wide ? 128 : 0);
+  INTEGER_UNROLL
+  for (int i = 0; i < 4; i++) {
+    sum[i] = vdupq_n_s32(0);
+    INTEGER_UNROLL
+    for (int r = 0; r < rows; r++) acc[r][i] = sum[i];
+  }
+  for (int t = 0; t < taps; t++, in += rows) {
+    int q = 0;
+    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++)
+        x[r] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(in[r] + 4 * q), high));
+      INTEGER_DOT_QUAD(0);
+      INTEGER_DOT_QUAD(1);
+      INTEGER_DOT_QUAD(2);
+      INTEGER_DOT_QUAD(3);
+    }
+    for (; q < quads; q++, weight += INTEGER_BYTES) {
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++)
+        x[r] = vreinterpretq_s8_u8(veorq_u8(
+            vreinterpretq_u8_u32(vdupq_n_u32((uint32_t)nn_load32(in[r] +
+                                                                 4 * q))),
+            high));
+      INTEGER_DOT_QUAD(0);
+    }
+  }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
+    INTEGER_UNROLL
+    for (int i = 0; i < 4; i++)
+      vst1q_s32(out + 4 * i, vaddq_s32(acc[r][i], vshlq_n_s32(sum[i], 7)));
+  }
+}
+
+#define INTEGER_DOT_CASE(wide, r)                                      \
+  case r: integer_dot_tile(wide, r, taps, quads, in, weight, out); break;
+#define INTEGER_DOT_CASES(wide)                                        \
+  INTEGER_DOT_CASE(wide, 1) INTEGER_DOT_CASE(wide, 2)                  \
+  INTEGER_DOT_CASE(wide, 3) INTEGER_DOT_CASE(wide, 4)                  \
+  INTEGER_DOT_CASE(wide, 5)
+
+INTEGER_DOT
+static void integer_dot_sums(int rows, int taps, int quads,
+                             const uint8_t *const *in, const int8_t *weight,
+                             int32_t *out) {
+  switch (rows) { INTEGER_DOT_CASES(0) }
+}
+
+INTEGER_DOT
+static void integer_dot_wide(int rows, int taps, int quads,
+                             const uint8_t *const *in, const int8_t *weight,
+                             int32_t *out) {
+  switch (rows) { INTEGER_DOT_CASES(1) }
+}
+
+#endif
+
 /* Dispatch ---------------------------------------------------------------- */
 
 /* From the plain one to the fastest, each with what it needs of the CPU. */
@@ -482,6 +574,10 @@ static const struct {
 #endif
     {{"avx512vnni", INTEGER_AVX512_ROWS, integer_avx512, integer_avx512,
       integer_avx512_bytes}, NN_CPU_AVX512VNNI},
+#endif
+#ifdef INTEGER_DOT
+    {{"neondot", INTEGER_DOT_ROWS, integer_dot_sums, integer_dot_wide,
+      integer_scalar_bytes}, NN_CPU_DOTPROD},
 #endif
 };
 #define INTEGER_FORMS ((int)(sizeof(integer_forms) / sizeof(*integer_forms)))

@@ -46,7 +46,8 @@ enum {
   NN_CPU_AVX512VNNI = 1 << 4,  /* F, BW, VL, VNNI, and zmm */
   NN_CPU_BITALG = 1 << 5,      /* F, BW, BITALG, and zmm */
   NN_CPU_FMA = 1 << 6,         /* with AVX2 */
-  NN_CPU_AVX512F = 1 << 7      /* F, BW, VL, and zmm */
+  NN_CPU_AVX512F = 1 << 7,     /* F, BW, VL, and zmm */
+  NN_CPU_DOTPROD = 1 << 8      /* ARM's SDOT and UDOT */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 

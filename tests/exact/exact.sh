@@ -103,8 +103,11 @@ if [ "$form" = long ]; then
       xargs -I @ cp @ "$work/include/"
     if build aarch64 aarch64-linux-gnu-gcc "-O3 -static -I$work/include" ""
     then
-      same "$few drawn, aarch64 under qemu-user" "$wanted" \
-        qemu-aarch64 "$work/aarch64/codes" $model $head drawn:$few --threads 2
+      for cpu in cortex-a53 max; do   # without and with dot products
+        same "$few drawn, aarch64 ($cpu) under qemu-user" "$wanted" \
+          qemu-aarch64 -cpu $cpu "$work/aarch64/codes" $model $head \
+          drawn:$few --threads 2
+      done
     else
       bad "aarch64 under qemu-user: it does not compile"
     fi

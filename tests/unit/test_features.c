@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "../../nn/features.h"
+#include "../../nn/vectors.h"
 #include "test_util.h"
 
 static test_rng rng = {0x9e3779b97f4a7c15u};

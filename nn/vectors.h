@@ -2,8 +2,8 @@
 ** Features: vectors of a network's layer as blobs, packed or not, and their
 ** distances.  See features.c for what the bytes are and what is computed.
 */
-#ifndef BINHASH_NN_FEATURES_H
-#define BINHASH_NN_FEATURES_H
+#ifndef BINHASH_NN_VECTORS_H
+#define BINHASH_NN_VECTORS_H
 
 #include <stddef.h>
 #include <stdint.h>
