@@ -77,9 +77,9 @@ row() {
       awk -v name="$name" -v t=$threads -v b=$batch -v peer="$peer" \
         -v a="$(least <$out/ours.ms)" -v o="$(least <$out/blas.ms)" \
         -v p="$(least <$out/theirs.ms)" 'BEGIN {
-          printf "  %-22s %d thread%s batch %2d: ours %7.2f ms an image, " \
-            "OpenBLAS %7.2f", name, t, t > 1 ? "s," : ", ", b, a / b, o / b
-          if (p != "") printf ", %s %7.2f, ratio %.2f", peer, p / b, a / p
+          printf("  %-22s %d thread%s batch %2d: ours %7.2f ms an image, " \
+            "OpenBLAS %7.2f", name, t, (t > 1 ? "s," : ", "), b, a / b, o / b)
+          if (p != "") printf(", %s %7.2f, ratio %.2f", peer, p / b, a / p)
           print ""
         }'
     done
