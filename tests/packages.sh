@@ -14,8 +14,9 @@ case $1 in
   build) want="$build" ;;
   demo) want="$base mate-backgrounds graphicsmagick exiv2" ;;
   test)
-    want="$build libcmocka-dev libsimde-dev libopenblas-serial-dev python3
-          python3-numpy python3-pil python3-venv"
+    want="$build libcmocka-dev libsimde-dev libjpeg62-turbo-dev
+          libopenblas-serial-dev python3 python3-numpy python3-pil
+          python3-venv"
     # The paper's network is compared with a float64 reference where the peers
     # lie beside this checkout.
     if [ -f ../shared/peers/forward/gen.py ]; then

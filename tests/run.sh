@@ -22,7 +22,9 @@ programs() {
   shift
   for p in "$@"; do
     echo "# $dir/$p"
-    "$dir/$p" 2>&1 || echo "not ok - $p exited with status $?"
+    # cmocka calls a test that was skipped "not ok 1 # SKIP name"
+    { "$dir/$p" 2>&1 || echo "not ok - $p exited with status $?"; } |
+      sed 's/^not ok \([0-9]* # SKIP\)/ok \1/'
   done
 }
 
