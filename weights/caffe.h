@@ -67,6 +67,26 @@ nn_status caffe_affine(caffe_net *net, const char *name, import_layer *in,
                        const float *weight, const float *bias,
                        import_layer **out);
 
+/* caffe_layers.c: layers without them, of one bottom and one top. */
+nn_status caffe_pooling(caffe_net *net, const caffe_layer *l,
+                        caffe_blob *in, import_layer **out);
+nn_status caffe_lrn(caffe_net *net, const caffe_layer *l,
+                    caffe_blob *in, import_layer **out);
+nn_status caffe_relu(caffe_net *net, const caffe_layer *l,
+                     caffe_blob *in, import_layer **out);
+nn_status caffe_sigmoid(caffe_net *net, const caffe_layer *l,
+                        caffe_blob *in, import_layer **out);
+nn_status caffe_softmax(caffe_net *net, const caffe_layer *l,
+                        caffe_blob *in, import_layer **out);
+nn_status caffe_power(caffe_net *net, const caffe_layer *l,
+                      caffe_blob *in, import_layer **out);
+nn_status caffe_tanh(caffe_net *net, const caffe_layer *l,
+                     caffe_blob *in, import_layer **out);
+nn_status caffe_flatten(caffe_net *net, const caffe_layer *l,
+                        caffe_blob *in, import_layer **out);
+nn_status caffe_reshape(caffe_net *net, const caffe_layer *l,
+                        caffe_blob *in, import_layer **out);
+
 /* caffe.c: */
 /* What bottom i is; a blob that no layer wrote is an error. */
 nn_status caffe_read(caffe_net *net, const caffe_layer *l, size_t i,
@@ -74,6 +94,9 @@ nn_status caffe_read(caffe_net *net, const caffe_layer *l, size_t i,
 /* A layer that writes what its only bottom has the shape of. */
 nn_status caffe_add(caffe_net *net, const char *name, const char *type,
                     import_layer *in, import_layer **out);
+/* The same under the layer's own name. */
+nn_status caffe_plain(caffe_net *net, const caffe_layer *l, const char *type,
+                      caffe_blob *in, import_layer **out);
 /* The side of a window's output; 0 and the error set where there is none. */
 int caffe_side(caffe_net *net, const caffe_layer *l, int64_t side, int64_t pad,
                int64_t reach, int64_t stride, int ceil);
