@@ -60,10 +60,6 @@ typedef struct convolve_job {
   size_t parts, rows;        /* of the output channels; channels of each */
 } convolve_job;
 
-static size_t convolve_up(size_t n, size_t to) {
-  return (n + to - 1) / to;
-}
-
 static size_t convolve_depth(const nn_layer *l, const nn_blob *in) {
   return (size_t)(in->c / l->group) * (size_t)l->kernel[0] *
          (size_t)l->kernel[1];
@@ -77,7 +73,7 @@ static convolve_source convolve_layout(const nn_layer *l, const nn_blob *in) {
   s.base = s.end = NULL;
   s.direct = stride == 1 && !l->pad[0] && !l->pad[1] && !l->pad[2] &&
              !l->pad[3];
-  s.phase = convolve_up(w, stride);
+  s.phase = nn_pieces(w, stride);
   s.row = s.phase * stride;
   s.plane = nn_mul(s.row, h);
   return s;
@@ -277,8 +273,8 @@ static void convolve_task(void *context, size_t task, int worker) {
                    (size_t)worker * NN_FLOAT_SCRATCH;
   const float *group = job->source.base + g * (size_t)(job->in->c /
                            job->layer->group) * job->source.plane;
-  size_t pieces = convolve_up(job->depth, CONVOLVE_DEPTH);
-  size_t deep = convolve_up(job->depth, pieces);
+  size_t pieces = nn_pieces(job->depth, CONVOLVE_DEPTH);
+  size_t deep = nn_pieces(job->depth, pieces);
   for (size_t k = 0; k < job->depth; k += deep) {
     size_t n = job->depth - k < deep ? job->depth - k : deep;
     float *panel = columns;
@@ -299,16 +295,16 @@ static void convolve_task(void *context, size_t task, int worker) {
 static void convolve_divide(convolve_job *job, int threads) {
   const nn_layer *l = job->layer;
   size_t wide = (size_t)job->form->columns;
-  size_t columns = convolve_up(job->positions, wide);
+  size_t columns = nn_pieces(job->positions, wide);
   size_t most = CONVOLVE_STRIP / wide;
-  job->strips = convolve_up(columns, most);
-  job->per_strip = convolve_up(columns, job->strips);
-  job->strips = convolve_up(columns, job->per_strip);
+  job->strips = nn_pieces(columns, most);
+  job->per_strip = nn_pieces(columns, job->strips);
+  job->strips = nn_pieces(columns, job->per_strip);
   size_t tasks = job->strips * (size_t)l->group, want = 2 * (size_t)threads;
-  size_t parts = threads == 1 || tasks >= want ? 1 : convolve_up(want, tasks);
+  size_t parts = threads == 1 || tasks >= want ? 1 : nn_pieces(want, tasks);
   size_t rows = (size_t)job->form->rows;
-  job->rows = convolve_up(convolve_up(job->channels, rows), parts) * rows;
-  job->parts = convolve_up(job->channels, job->rows);
+  job->rows = nn_pieces(nn_pieces(job->channels, rows), parts) * rows;
+  job->parts = nn_pieces(job->channels, job->rows);
 }
 
 void nn_convolve_run(const nn_step *step) {

@@ -143,7 +143,7 @@ void nn_dense_run(const nn_step *step) {
   for (job.first = 0; job.first < step->n; job.first += job.images) {
     int left = step->n - job.first;
     job.images = left < DENSE_IMAGES ? left : DENSE_IMAGES;
-    nn_team_run(step->team, (job.outputs + DENSE_ROWS - 1) / DENSE_ROWS,
-                dense_task, &job);
+    nn_team_run(step->team, nn_pieces(job.outputs, DENSE_ROWS), dense_task,
+                &job);
   }
 }

@@ -65,6 +65,11 @@ void nn_team_run(nn_team *team, size_t tasks,
                  void (*work)(void *context, size_t task, int worker),
                  void *context);
 
+/* Pieces of `each` that n takes, the last of which may be short. */
+static inline size_t nn_pieces(size_t n, size_t each) {
+  return (n + each - 1) / each;
+}
+
 /* Layers ------------------------------------------------------------------ */
 
 /* Floats of private memory that each thread wants. */

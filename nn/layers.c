@@ -1,8 +1,7 @@
 /*
-** The fast form of every layer, in float32: multiplications and
-** normalisation here, pooling in pooling.c, depthwise convolutions in
-** depthwise.c, what is done
-** element by element in pointwise.c, what moves elements in arrange.c.
+** The fast form of every layer, in float32: multiplications and normalisation
+** here, pooling in pooling.c, depthwise convolutions in depthwise.c, what is
+** done element by element in pointwise.c, what moves elements in arrange.c.
 **
 ** Convolutions and inner products go to convolve.c and dense.c on CPUs that
 ** these have kernels for.  The portable way is here, by OpenBLAS: a convolution
@@ -257,16 +256,12 @@ static void layers_lrn_block(const nn_layer *l, const nn_blob *in,
   }
 }
 
-static size_t layers_lrn_blocks(size_t plane) {
-  return (plane + LAYERS_LRN_BLOCK - 1) / LAYERS_LRN_BLOCK;
-}
-
 static void layers_lrn_task(void *context, size_t task, int worker) {
   const nn_step *s = context;
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
   size_t plane = (size_t)in->h * (size_t)in->w;
-  size_t image = task / layers_lrn_blocks(plane) * in->size;
-  size_t at = task % layers_lrn_blocks(plane) * LAYERS_LRN_BLOCK;
+  size_t image = task / nn_pieces(plane, LAYERS_LRN_BLOCK) * in->size;
+  size_t at = task % nn_pieces(plane, LAYERS_LRN_BLOCK) * LAYERS_LRN_BLOCK;
   size_t n = plane - at < LAYERS_LRN_BLOCK ? plane - at : LAYERS_LRN_BLOCK;
   (void)worker;
   layers_lrn_block(s->layer, in, s->in[0] + image, s->out + image, at, (int)n);
@@ -274,7 +269,7 @@ static void layers_lrn_task(void *context, size_t task, int worker) {
 
 static void layers_lrn(const nn_step *s) {
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
-  size_t blocks = layers_lrn_blocks((size_t)in->h * (size_t)in->w);
+  size_t blocks = nn_pieces((size_t)in->h * (size_t)in->w, LAYERS_LRN_BLOCK);
   nn_step step = *s;
   nn_team_run(s->team, (size_t)s->n * blocks, layers_lrn_task, &step);
 }

@@ -282,7 +282,9 @@ nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
   model->floats = form;
   for (int i = 0; i < model->layer_count && form && !status; i++) {
     nn_layer *layer = &model->layers[i];
-    if (layer->type != NN_CONVOLUTION) continue;
+    if (layer->type != NN_CONVOLUTION || nn_depthwise(layer, model->blobs)) {
+      continue;   /* depthwise.c wants nothing ready */
+    }
     status = nn_winograd_fits(layer, model->blobs)
                  ? nn_winograd_ready(model, layer, err)
                  : nn_convolve_ready(model, layer, err);

@@ -63,14 +63,10 @@ int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
          top->c / l->group >= WINOGRAD_LEAST && top->h * top->w >= 16;
 }
 
-static size_t winograd_up(size_t n, size_t to) {
-  return (n + to - 1) / to;
-}
-
 /* Floats of the copy, filled up to cache lines. */
 static size_t winograd_copy_size(const nn_blob *in, const nn_blob *top) {
-  size_t wide = winograd_up((size_t)top->w, 2) * 2 + 2;
-  size_t high = winograd_up((size_t)top->h, 2) * 2 + 2;
+  size_t wide = nn_pieces((size_t)top->w, 2) * 2 + 2;
+  size_t high = nn_pieces((size_t)top->h, 2) * 2 + 2;
   size_t size = nn_mul(nn_mul(wide, high), (size_t)in->c);
   return size == SIZE_MAX ? size : (size + 15) / 16 * 16;
 }
@@ -78,7 +74,7 @@ static size_t winograd_copy_size(const nn_blob *in, const nn_blob *top) {
 /* Tiles at hand: all, or as many as the bound on memory allows. */
 static size_t winograd_at_hand(const nn_layer *l, const nn_blob *in,
                                const nn_blob *top) {
-  size_t all = winograd_up((size_t)top->w, 2) * winograd_up((size_t)top->h, 2);
+  size_t all = nn_pieces((size_t)top->w, 2) * nn_pieces((size_t)top->h, 2);
   size_t some = WINOGRAD_VALUES / (16 * (size_t)(in->c / l->group));
   if (some < WINOGRAD_TILES) some = WINOGRAD_TILES;
   return all < some ? all : some;
@@ -118,7 +114,7 @@ nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   size_t depth = (size_t)(model->blobs[layer->bottom[0]].c / layer->group);
   size_t channels = (size_t)(model->blobs[layer->top].c / layer->group);
   size_t wide = (size_t)model->floats->columns;
-  size_t panels = winograd_up(channels, wide), place = panels * depth * wide;
+  size_t panels = nn_pieces(channels, wide), place = panels * depth * wide;
   float *to = nn_model_alloc(
       model, nn_mul(16 * (size_t)layer->group, place), sizeof(float));
   if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
@@ -256,7 +252,7 @@ static void winograd_products(const winograd_job *job, size_t tile, size_t n,
   const nn_float_form *form = job->form;
   size_t wide = (size_t)form->columns, rows = (size_t)form->rows;
   size_t ldc = (last - panel) * wide, depth = job->depth;
-  size_t panels = winograd_up(job->channels, wide);
+  size_t panels = nn_pieces(job->channels, wide);
   for (size_t i = 0; i < 16; i++, to += n * ldc) {
     const float *a = job->values + (i * job->tiles + tile) * depth;
     const float *b = job->layer->winograd +
@@ -276,10 +272,10 @@ static void winograd_products(const winograd_job *job, size_t tile, size_t n,
 
 /* How many tiles a task takes, and how many tasks that makes. */
 static size_t winograd_per_task(const winograd_job *job, size_t *tasks) {
-  *tasks = winograd_up(job->tiles, WINOGRAD_TILES);
+  *tasks = nn_pieces(job->tiles, WINOGRAD_TILES);
   size_t rows = (size_t)job->form->rows;
-  size_t each = winograd_up(winograd_up(job->tiles, *tasks), rows) * rows;
-  *tasks = winograd_up(job->tiles, each);
+  size_t each = nn_pieces(nn_pieces(job->tiles, *tasks), rows) * rows;
+  *tasks = nn_pieces(job->tiles, each);
   return each;
 }
 
@@ -289,7 +285,7 @@ static void winograd_task(void *context, size_t task, int worker) {
   size_t tile = task % tasks * each, wide = (size_t)job->form->columns;
   size_t n = job->tiles - tile < each ? job->tiles - tile : each;
   size_t panel = task / tasks * job->panels;
-  size_t all = winograd_up(job->channels, wide);
+  size_t all = nn_pieces(job->channels, wide);
   size_t last = panel + job->panels < all ? panel + job->panels : all;
   float *m = job->step->private_scratch + (size_t)worker * NN_FLOAT_SCRATCH;
   winograd_products(job, tile, n, panel, last, m);
@@ -312,7 +308,7 @@ static void winograd_image(winograd_job *job, nn_team *team) {
       job->tiles = all - job->first < at_hand ? all - job->first : at_hand;
       nn_team_run(team, job->tiles, winograd_tile, job);
       winograd_per_task(job, &tasks);
-      size_t blocks = winograd_up(winograd_up(job->channels, wide),
+      size_t blocks = nn_pieces(nn_pieces(job->channels, wide),
                                   job->panels);
       nn_team_run(team, tasks * blocks, winograd_task, job);
     }
@@ -328,8 +324,8 @@ void nn_winograd_run(const nn_step *step) {
   job.layer = l;
   job.in = &step->blobs[l->bottom[0]];
   job.top = &step->blobs[l->top];
-  job.wide = winograd_up((size_t)job.top->w, 2);
-  job.high = winograd_up((size_t)job.top->h, 2);
+  job.wide = nn_pieces((size_t)job.top->w, 2);
+  job.high = nn_pieces((size_t)job.top->h, 2);
   job.columns = 2 * job.wide + 2;
   job.row = job.columns * (size_t)job.in->c;
   job.depth = (size_t)(job.in->c / l->group);
