@@ -23,7 +23,7 @@ static const char setup[] =
 static const char *const statements[] = {
     "SELECT key, code, error FROM img_hash_each('SELECT id, image FROM p')",
     "SELECT key, features FROM img_hash_each('SELECT ''key '' || id, image"
-    " FROM p WHERE id > ?1', 'cifar10-48', 1) WHERE total = 7",
+    " FROM p WHERE id > ?1', 'photo-64', 1) WHERE total = 7",
     "INSERT OR REPLACE INTO codes SELECT key, code, error FROM"
     " img_hash_each('SELECT id, image FROM p') RETURNING id",
     "SELECT key FROM img_hash_each('SELECT key, NULL FROM"
