@@ -6,8 +6,8 @@
 Prints what tests/golden/codes/HEAD.txt holds, or writes it there: the codes of
 the first N (200) pictures that tests/exact/codes.c draws.  The pictures are
 drawn here once more, resized as "Resizing" of weights/README.md says, and run
-through weights/integer_reference.py in numpy's integers; so the compiled program
-and these files agree only where both follow the same definitions.
+through weights/integer_reference.py in numpy's integers; so the compiled
+program and these files agree only where both follow the same definitions.
 """
 import argparse
 import os
