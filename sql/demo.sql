@@ -46,7 +46,7 @@ WHERE s.id <> q.id;
 .mode column
 .headers on
 .print
-.print The nearest pictures of a few.  Distance is that of the 48-bit codes; of the
+.print The nearest pictures of a few.  Distance is that of the codes; of the
 .print 40 nearest by it, the order is that of the features (coarse to fine):
 .print
 SELECT CASE n WHEN 1 THEN query_name ELSE '' END AS picture, distance,
@@ -73,7 +73,7 @@ body{font:14px sans-serif;margin:2em}figure{display:inline-block;margin:4px;
 vertical-align:top;width:204px}figcaption{font-size:11px;word-wrap:break-word}
 .q img{outline:3px solid #36c}.hit img{outline:2px solid #2a2}</style>
 <h1>Pictures found by content</h1><p>Each row: a picture (blue), then its eight
-nearest by Hamming distance of 48-bit codes, ordered by features. Green: edited versions of it.</p>';
+nearest by Hamming distance of codes, ordered by features. Green: edited versions of it.</p>';
 SELECT CASE n WHEN 1 THEN '<div><figure class="q"><img src="demo/thumbs/' ||
          query || '.jpg"><figcaption>' || replace(replace(query_name, '&',
          '&amp;'), '<', '&lt;') || '</figcaption></figure>' ELSE '' END ||
