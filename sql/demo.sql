@@ -1,7 +1,7 @@
 -- What the demonstration asks: the nearest pictures of each original, coarse to
 -- fine.  Coarse: the 40 nearest codes.  Fine: those in the order of the distance
 -- of their features.  The answer is printed for a few and written as a page for
--- all.
+-- all.  Last, who looks for versions of a picture alone asks the codes of copy-64.
 
 -- A short name to show: the file's, or for an edit the original's and the edit.
 CREATE TEMP VIEW shown AS
@@ -66,6 +66,22 @@ SELECT printf('%d edited pictures asked nothing and are not counted: each has '
 FROM (SELECT count(DISTINCT original) - (SELECT count(*) FROM asked) AS n
       FROM shown WHERE id <> original)
 WHERE n > 0;
+
+-- Versions of the same picture: other codes, and no features.
+CREATE TABLE IF NOT EXISTS copies(id INTEGER PRIMARY KEY, code BLOB);
+INSERT INTO copies SELECT key, code FROM img_hash_each(
+  'SELECT id, readfile(path) FROM photos JOIN codes USING (id)
+   WHERE codes.code IS NOT NULL AND id NOT IN (SELECT id FROM copies)',
+  'copy-64');
+SELECT printf('By the codes of copy-64, which are made for copies, %d of %d are '
+              || 'within 10 bits of' || char(10) || 'their original, and so are '
+              || '%d pictures that are no edited versions of it.',
+              sum(s.original = q.id), 4 * (SELECT count(*) FROM asked),
+              sum(s.original <> q.id))
+FROM asked AS q JOIN copies AS c USING (id)
+JOIN binhash_topk('copies', 'code', c.code) AS t
+JOIN shown AS s ON s.id = t.rowid
+WHERE t.distance <= 10 AND s.id <> q.id;
 
 .output build/demo.html
 SELECT '<!doctype html><meta charset="utf-8"><title>binhash</title><style>
