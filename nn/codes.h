@@ -228,6 +228,23 @@ nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
                        nn_error *err);
 nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err);
 nn_status nn_top_end(nn_top *top, nn_error *err);
+
+/* Blocks in the order of their rowids.  at() is called by several threads. */
+typedef struct nn_blocks {
+  const nn_block *(*at)(const void *context, size_t i);
+  const void *context;
+  size_t count;
+} nn_blocks;
+
+/*
+** nn_top_add of all blocks and nn_top_end in one, by up to `threads` threads,
+** the calling one among them, which ask nothing of the allocator.  If poll is
+** not NULL the calling thread asks it every few milliseconds; when its answer
+** is not 0 the call ends with NN_INTERRUPTED, and the pass has no rows.
+*/
+nn_status nn_top_sweep(nn_top *top, const nn_blocks *blocks, int threads,
+                       int (*poll)(void *), void *poll_context,
+                       nn_error *err);
 /* The rows of the pass, one by one: 1, or 0 after the last. */
 int nn_top_row(nn_top *top, int64_t *rowid, int *distance);
 /* Passes to come give only rows behind this one. */

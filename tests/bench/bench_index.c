@@ -1,14 +1,15 @@
 /*
 ** The index (CREATE VIRTUAL TABLE t USING binhash(bits=...)) against its peers.
 **
-**   bench_index EXTENSION [ROWS [plain]]
+**   bench_index EXTENSION [ROWS [plain | BITS]]
 **
 ** A line for each piece of work: the peer's figure, ours, how many times ours
 ** is better (below 1 it is worse), and what was to be reached, with a yes or a
 ** no.
 ** Everything goes through SQL and the extension as it is shipped; codes are in
 ** a file in build/bench, in the page cache.  ROWS, ten million unless given, is
-** the larger of two sizes; the other is a million.
+** the larger of two sizes; the other is a million.  BITS (48, 64, 256) leaves
+** the other lengths of code out, and is then measured at ROWS alone.
 **
 **   scan     binhash_config('multi_index', 0), one thread
 **   multi    binhash_config('multi_index', 2), which goes over to a scan where
@@ -199,13 +200,14 @@ int main(int argc, char **argv) {
   size_t rows = argc > 2 ? strtoull(argv[2], NULL, 10) : 10 * MILLION;
   bench_codes c;
   if (argc < 2 || rows < BENCH_QUERIES) {
-    fprintf(stderr, "usage: bench_index EXTENSION [ROWS [plain]]\n");
+    fprintf(stderr, "usage: bench_index EXTENSION [ROWS [plain | BITS]]\n");
     return 2;
   }
   bench.extension = argv[1];
   bench.plain = argc > 3 && strcmp(argv[3], "plain") == 0;
-  size_t sizes[2] = {rows < MILLION ? rows : MILLION, rows};
-  int n_sizes = rows > MILLION ? 2 : 1;
+  int only = argc > 3 ? atoi(argv[3]) : 0;
+  size_t sizes[2] = {rows < MILLION || only ? rows : MILLION, rows};
+  int n_sizes = rows > MILLION && !only ? 2 : 1;
   bench_print_machine();
   bench.faiss = bench_faiss_start();
   printf("%s\n", bench.faiss ? bench_faiss_version() :
@@ -215,7 +217,7 @@ int main(int argc, char **argv) {
   if (bench.plain) printf("an ordinary table in the place of the index\n");
   for (int s = 0; s < n_sizes; s++)
     for (int bits = 48; bits <= 256; bits += bits == 48 ? 16 : 192) {
-      if (bits == 256 && s > 0) continue;
+      if ((bits == 256 && s > 0) || (only && only != bits)) continue;
       printf("\nSearching %s codes of %d bits\n", bench_count(sizes[s]), bits);
       bench_head();
       /* The last kind is uniform, whose table then serves the rest. */
