@@ -256,8 +256,9 @@ static int search_next_of_probes(bh_search *search, bh_found *found) {
   }
 }
 
-static int search_open_probes(bh_search *search) {
+static int search_open_probes(bh_search *search, sqlite3_int64 hint) {
   nn_error err;
+  uint64_t wanted = UINT64_MAX;
   bh_snapshot *snapshot = search->snapshot;
   int rc = bh_index_multi(search->index, snapshot, &search->multi);
   if (rc != SQLITE_OK || !search->multi) return rc;
@@ -268,8 +269,13 @@ static int search_open_probes(bh_search *search) {
   search->pass.blocks = search->fresh;
   search->pass.block_count = n;
   search->budget = snapshot->rows / SEARCH_CANDIDATE;
+  /* Of the nearest rows some may be gone, or come from blocks that are
+  ** scanned. */
+  if (hint > 0 && search->min <= 0)
+    wanted = (uint64_t)hint + (n > 0 ? SEARCH_WANT : 0);
   if (nn_probe_open(&bh_memory, search->multi->multi, search->query,
-                    (uint64_t)search->budget, &search->probe, &err) != NN_OK)
+                    (uint64_t)search->budget, search->max, wanted,
+                    &search->probe, &err) != NN_OK)
     return search_error(search, &err);
   return SQLITE_OK;
 }
@@ -360,7 +366,7 @@ static int search_begin(bh_search *search, const void *query,
     return search_error(search, &err);
   search->pass.want = hint > 0 ? hint : SEARCH_WANT;
   if (search->pass.want > SEARCH_WANT_MAX) search->pass.want = SEARCH_WANT_MAX;
-  return search->snapshot ? search_open_probes(search) : SQLITE_OK;
+  return search->snapshot ? search_open_probes(search, hint) : SQLITE_OK;
 }
 
 int bh_search_open(bh_index *index, const void *query, bh_bounds distance,
