@@ -261,9 +261,9 @@ typedef struct nn_multi nn_multi;
 /* Bytes that an index of so many rows holds; 0 where it cannot be made, or a
 ** scan is always as fast. */
 size_t nn_multi_bytes_for(int bits, uint64_t rows);
-/* By up to `threads` threads, the calling one among them.  It asks poll, if that
-** is not NULL, every few milliseconds; when the answer is not 0 the build ends
-** with NN_INTERRUPTED.  O(rows * substrings). */
+/* By up to `threads` threads, the calling one among them, which asks poll, if
+** that is not NULL, every few milliseconds; when the answer is not 0 the build
+** ends with NN_INTERRUPTED.  O(rows * substrings). */
 nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
                          size_t block_count, int threads, int (*poll)(void *),
                          void *poll_context, nn_multi **out, nn_error *err);

@@ -25,8 +25,8 @@
 ** The bytes of a block come from as many places as there are planes, too short
 ** each for the CPU to see where it goes on.  nn_block_prefetch asks for a block
 ** while the one before it is being compared; then a scan is about as fast as
-** reading the same bytes and adding them up.  Where planes are as short as a few
-** vectors, all of a block is read nearly in order, which the CPU does see.
+** reading the same bytes and adding them up.  Where planes are no longer than a
+** few vectors, all of a block is read nearly in order, which the CPU does see.
 **
 ** Each kernel is compiled for its instruction set by an attribute and chosen
 ** once from nn_cpu_features.  A test runs all that the CPU has against
