@@ -67,9 +67,10 @@ static const scenario scenarios[] = {
   ** the file, where the reader of states would find it locked. */
   {"large statements", NULL,
    {"PRAGMA cache_spill = OFF", "BEGIN", NUMBERS(1200) " INSERT OR REPLACE INTO"
-    " t(rowid, code) SELECT i * 7, code_of(i, 48) FROM n", "SAVEPOINT s", "DELETE FROM t WHERE rowid > 900",
-    "ROLLBACK TO s", "UPDATE t SET code = zeroblob(6) WHERE rowid > 900",
-    "COMMIT", SEARCH " LIMIT 4"}},
+    " t(rowid, code) SELECT i * 7, code_of(i, 48) FROM n", "SAVEPOINT s",
+    "DELETE FROM t WHERE rowid > 900", "ROLLBACK TO s",
+    "UPDATE t SET code = zeroblob(6) WHERE rowid > 900", "COMMIT",
+    SEARCH " LIMIT 4"}},
   {"rollback", NULL,
    {"BEGIN", "DELETE FROM t WHERE rowid < 900", SEARCH " LIMIT 5", "ROLLBACK",
     SEARCH " LIMIT 5"}},
