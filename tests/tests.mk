@@ -7,6 +7,7 @@ A := build/asan
 S := build/tsan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TRIALS := index_model index_kill index_faults index_corrupt
+TSAN := test_bulk test_multi test_top
 FUZZERS := fuzz_model fuzz_picture
 TEST_OPTIONS := $(OPTIONS) -D_GNU_SOURCE -Wno-missing-field-initializers
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -21,7 +22,7 @@ tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
-tsan-tests: $(S)/test_bulk
+tsan-tests: $(TSAN:%=$(S)/%)
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
