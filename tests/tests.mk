@@ -114,17 +114,23 @@ $(T)/bench_decode: $(NN_OBJ)
 E := build/emulated
 EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
               test_floats test_integer test_planes test_codes \
-              test_features)
+              test_features test_tiles)
 EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
-$(E)/obj/%.o: %.c tests/emulated/immintrin.h
+$(E)/obj/%.o: %.c $(wildcard tests/emulated/*.h)
 	@mkdir -p $(@D)
 	$(CC) -O0 $(OPTIONS) -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
 	  '-DNN_TARGET(x)=' -DNN_CPU_EMULATED -c -o $@ $<
-$(E)/%: tests/unit/%.c $(EMULATED_NN) \
-        $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+$(E)/tiles.o: tests/emulated/tiles.c tests/emulated/tiles.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(OPTIONS) -c -o $@ $<
+EMULATED_OBJ := $(EMULATED_NN) $(E)/tiles.o \
+                $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+$(E)/%: tests/unit/%.c $(EMULATED_OBJ)
 	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
+$(E)/test_tiles: tests/emulated/test_tiles.c $(EMULATED_OBJ)
+	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka $(LDLIBS)
 tests: $(EMULATED:%=$(E)/%)
 -include $(EMULATED_NN:.o=.d)
 

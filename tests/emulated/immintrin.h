@@ -1,6 +1,7 @@
 /*
 ** x86's vectors on CPUs that lack them: SIMDe's portable functions under the
-** names of the intrinsics, and those that its release in Debian has not got.
+** names of the intrinsics, and those that its release in Debian has not got;
+** AMX's, which it has not at all, are in tiles.h.
 **
 ** Kernels that are compiled with this folder before the system's headers, an
 ** empty NN_TARGET and NN_CPU_EMULATED compute what AVX-512 would, so their
@@ -15,6 +16,8 @@
 
 #include <simde/x86/avx512.h>
 #include <simde/x86/fma.h>
+
+#include "tiles.h"
 
 #define __mmask16 uint16_t
 #define __mmask64 uint64_t
