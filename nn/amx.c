@@ -91,6 +91,13 @@ void nn_amx_open(void) { _tile_loadconfig(&amx_whole); }
 AMX_TILES
 void nn_amx_close(void) { _tile_release(); }
 
+/* GCC knows that there are at most 16 steps, and would write them all out. */
+#ifdef __clang__
+#define AMX_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define AMX_ROLLED _Pragma("GCC unroll 1")
+#endif
+
 /* GCC's tile instructions do not say that they read or write memory. */
 static inline void amx_settle(void) { __asm__ __volatile__("" ::: "memory"); }
 
@@ -140,6 +147,7 @@ static inline __attribute__((always_inline)) void amx_sums(
     if (two) _tile_loadd(AMX_SUM_10, out + HALF, AMX_BYTES);
     if (two && pair) _tile_loadd(AMX_SUM_11, out + BLOCK + HALF, AMX_BYTES);
   }
+  AMX_ROLLED
   for (; steps; steps--) {
     _tile_loadd(AMX_IN_0, in, AMX_STRIDE);
     _tile_loadd(AMX_WEIGHT_0, weight, AMX_BYTES);

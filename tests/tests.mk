@@ -95,7 +95,7 @@ $(T)/eval.so: $(wildcard tests/eval/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $(filter %.c,$^) -lm
 
-$(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
+$(T)/bench_integer: $(NN_OBJ)
 
 # libjpeg-turbo is a peer in a benchmark and in one test, and nowhere else.
 ifneq ($(wildcard /usr/include/jpeglib.h /usr/local/include/jpeglib.h),)
@@ -131,7 +131,10 @@ $(E)/%: tests/unit/%.c $(EMULATED_OBJ)
 	  $(LDLIBS)
 $(E)/test_tiles: tests/emulated/test_tiles.c $(EMULATED_OBJ)
 	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka $(LDLIBS)
-tests: $(EMULATED:%=$(E)/%)
+# The extension on a CPU that has everything.
+$(E)/binhash.so: $(EMULATED_OBJ) $(EXT_OBJ)
+	$(CC) $(CFLAGS) -shared -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+tests: $(EMULATED:%=$(E)/%) $(if $(strip $(EMULATED)),$(E)/binhash.so)
 -include $(EMULATED_NN:.o=.d)
 
 # Sanitized -----------------------------------------------------------------

@@ -20,10 +20,11 @@ void emulated_tile_loadd(int tile, const void *base, ptrdiff_t stride);
 void emulated_tile_stored(int tile, void *base, ptrdiff_t stride);
 void emulated_tile_dpbusd(int sums, int unsigned_bytes, int signed_bytes);
 
-/* Threads that hold tiles now; configurations and products so far, of all. */
+/* Threads that hold tiles now; configurations and products so far, of all.  The
+** last is seen from outside of an extension, too. */
 int emulated_tiles_held(void);
 long emulated_tiles_configured(void);
-long emulated_tiles_products(void);
+__attribute__((visibility("default"))) long emulated_tiles_products(void);
 /* Where a fault goes; it may not return. */
 extern _Thread_local void (*emulated_tiles_fault)(const char *what);
 

@@ -3,6 +3,7 @@
 ** definition, and which form a CPU would get.  All arrays end at a page that
 ** must not be touched, and begin behind bytes that must not change.
 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -410,6 +411,50 @@ static void this_cpu(void **state) {
   assert_string_equal(nn_int_kernels(0)->name, "scalar");
 }
 
+/* The first thing that is missing is named, or why the system refused. */
+static void amx_verdicts(void **state) {
+  (void)state;
+  static const char *const missing[] = {"no AMX kernel", "amx_tile",
+                                        "amx_int8",      "16 rows of 64",
+                                        "avx512_vnni",   "does from 5.16"};
+  static const struct {
+    int error;
+    const char *text;
+  } refusals[] = {{EINVAL, "can from 5.16"}, {ENOSYS, "can from 5.16"},
+                  {EOPNOTSUPP, "turned off"}, {ENOSPC, "sigaltstack"},
+                  {EPERM, "refuses AMX"}};
+  nn_error err;
+  assert_int_equal(nn_amx_verdict(NN_AMX_HAS_ALL, 0, &err), NN_OK);
+  assert_string_equal(err.text, "");
+  for (unsigned has = 0; has < NN_AMX_HAS_ALL; has++) {
+    int first = 0;
+    while (has >> first & 1) first++;
+    assert_int_equal(nn_amx_verdict(has, 0, &err), NN_ARGUMENT);
+    assert_non_null(strstr(err.text, missing[first]));
+  }
+  for (int i = 0; i < 5; i++) {
+    char number[16];
+    snprintf(number, sizeof(number), "error %d)", refusals[i].error);
+    assert_int_equal(nn_amx_verdict(NN_AMX_HAS_ALL, refusals[i].error, &err),
+                     NN_ARGUMENT);
+    assert_non_null(strstr(err.text, refusals[i].text));
+    assert_non_null(strstr(err.text, number));
+  }
+}
+
+/* The process has the permission exactly when it was given one. */
+static void amx_request(void **state) {
+  (void)state;
+  nn_error err;
+  int saved = errno = 77;
+  int granted = nn_amx_request(&err) == NN_OK;
+  assert_int_equal(nn_amx_permitted(), granted);
+  assert_int_equal(errno, saved);
+  assert_int_equal(err.text[0] == 0, granted);
+  const nn_int_form *last = nn_int_kernels(-1);
+  assert_int_equal(strcmp(last->name, "amx") == 0, granted);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tiles_of_every_height),
@@ -422,6 +467,8 @@ int main(void) {
       cmocka_unit_test(bytes_at_the_ends),
       cmocka_unit_test(every_cpu),
       cmocka_unit_test(this_cpu),
+      cmocka_unit_test(amx_verdicts),
+      cmocka_unit_test(amx_request),
   };
   nn_error err;
   nn_amx_request(&err);   /* kernels of tiles run where there are any */
