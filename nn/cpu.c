@@ -20,7 +20,7 @@
 ** for each forward pass that wants tiles: a fork inherits it, and another
 ** library of the same process may have got it.
 */
-#define _GNU_SOURCE   /* syscall */
+#define _DEFAULT_SOURCE 1   /* syscall */
 #include <errno.h>
 
 #include "integers.h"
@@ -41,8 +41,13 @@ static unsigned cpu_amx(void) { return NN_AMX_HAS_ALL; }
 #elif defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
-/* Some compilers' __builtin_cpu_supports does not know this one's name.  Its
+/* Some compilers' __builtin_cpu_supports does not know these names.  Their
 ** registers are AVX2's, by which the system's part is answered. */
+static int cpu_has_f16c(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+
 static int cpu_has_avxvnni(void) {
   unsigned a, b, c, d;
   /* Leaf 7 itself says how many leaves lie under it. */
@@ -97,6 +102,7 @@ static unsigned cpu_ask(void) {
   if (__builtin_cpu_supports("avx2")) mask |= NN_CPU_AVX2;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     mask |= NN_CPU_FMA;
+  if (__builtin_cpu_supports("avx2") && cpu_has_f16c()) mask |= NN_CPU_F16C;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl"))
     mask |= NN_CPU_AVX512F;

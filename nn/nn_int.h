@@ -48,8 +48,9 @@ enum {
   NN_CPU_FMA = 1 << 6,         /* with AVX2 */
   NN_CPU_AVX512F = 1 << 7,     /* F, BW, VL, and zmm */
   NN_CPU_DOTPROD = 1 << 8,     /* ARM's SDOT and UDOT */
-  NN_CPU_AMX = 1 << 9          /* TILE, INT8, and both parts by the system;
+  NN_CPU_AMX = 1 << 9,         /* TILE, INT8, and both parts by the system;
                                ** its permission is another matter */
+  NN_CPU_F16C = 1 << 10        /* with AVX2's registers */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -149,7 +150,14 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
-typedef enum nn_dtype { NN_F32, NN_I8, NN_U8, NN_I32, NN_OTHER } nn_dtype;
+typedef enum nn_dtype {
+  NN_F32,
+  NN_F16,
+  NN_I8,
+  NN_U8,
+  NN_I32,
+  NN_OTHER
+} nn_dtype;
 
 typedef struct nn_tensor {
   char *name;
@@ -161,6 +169,7 @@ typedef struct nn_tensor {
   const uint8_t *bytes;   /* NULL until the offsets are checked */
   const float *floats;    /* NULL until some layer wanted them */
   const int32_t *ints;    /* likewise */
+  const uint16_t *halves; /* likewise */
 } nn_tensor;
 
 typedef struct nn_preprocess {
@@ -211,6 +220,11 @@ nn_tensor *nn_model_tensor(const nn_model *model, const char *name);
 /* Its values as float32: where they lie, or widened into the model's memory. */
 nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
                           const float **out, nn_error *err);
+/* The values of an F16 tensor as they are, where they lie or copied. */
+nn_status nn_model_halves(nn_model *model, nn_tensor *tensor,
+                          const uint16_t **out, nn_error *err);
+/* halves.c: what one of them is. */
+float nn_half_value(uint16_t half);
 /* The values of an I32 tensor, where they lie or copied. */
 nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
                         const int32_t **out, nn_error *err);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
 #include "tiles.h"
@@ -116,6 +117,19 @@ static inline int emulated_testz(__m256i a, __m256i b) {
 }
 #undef _mm256_testz_si256
 #define _mm256_testz_si256 emulated_testz
+
+static inline __m512 emulated_cvtph_512(__m256i a) {
+  __m128i half[2];
+  __m256 part[2];
+  __m512 v;
+  memcpy(half, &a, sizeof(half));
+  part[0] = _mm256_cvtph_ps(half[0]);
+  part[1] = _mm256_cvtph_ps(half[1]);
+  memcpy(&v, part, sizeof(v));
+  return v;
+}
+#undef _mm512_cvtph_ps
+#define _mm512_cvtph_ps emulated_cvtph_512
 
 static inline int64_t emulated_reduce_64(__m512i a) {
   int64_t x[8], sum = 0;
