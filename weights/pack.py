@@ -154,12 +154,17 @@ def write(path, network, entries):
     text = json.dumps(header, separators=(',', ':'),
                       ensure_ascii=False).encode()
     text += b' ' * (-(8 + len(text)) % ALIGN)
-    with open(path + '.new', 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text)
-        for _, _, _, pieces in entries:
-            for values in pieces():
-                f.write(little(values))
-    os.replace(path + '.new', path)
+    try:
+        with open(path + '.new', 'wb') as f:
+            f.write(struct.pack('<Q', len(text)) + text)
+            for _, _, _, pieces in entries:
+                for values in pieces():
+                    f.write(little(values))
+        os.replace(path + '.new', path)
+    except BaseException:
+        if os.path.exists(path + '.new'):
+            os.remove(path + '.new')
+        raise
     return 8 + len(text) + at
 
 
