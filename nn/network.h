@@ -175,8 +175,8 @@ typedef struct nn_head {
 /*
 ** Read a model from bytes that the caller holds or maps; they must stay as they
 ** are until nn_model_close.  Tensors stored as float32, and inner products'
-** weights of 16 bits, are used where they lie, others are widened into memory of
-** the model.  Errors: NN_MODEL names the
+** weights of 16 bits, are used where they lie, others are widened into memory
+** of the model.  Errors: NN_MODEL names the
 ** layer or tensor; any input is safe.
 */
 nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
