@@ -48,7 +48,7 @@ typedef struct bh_connection {
     sqlite3_int64 threads;
     sqlite3_int64 cache_bytes;
     sqlite3_int64 progress;   /* 0 off, 1 log, 2 stderr */
-    sqlite3_int64 amx;
+    sqlite3_int64 amx;        /* 1: the process has the permission */
     sqlite3_int64 multi_index;   /* 0 never, 1 when it pays, 2 at once */
   } config;
   sqlite3_int64 index_bytes;      /* of all indexes' copies in memory */

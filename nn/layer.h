@@ -133,6 +133,7 @@ typedef struct nn_layer {
   float eps;              /* batch norm */
   const float *mean, *variance;
   const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
+  const uint16_t *halves; /* InnerProduct: weights in 16 bits, weight is NULL */
   float *scale, *shift;           /* batch norm as x * scale + shift */
   float *folded_scale, *folded_bias;   /* of its sums, for that norm */
   size_t *taps;           /* convolve.c: where they look */

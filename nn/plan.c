@@ -300,7 +300,8 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   }
   plan_readers(model);
   if (model->kind == NN_INTEGER) {
-    for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
+    unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
+    model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */
     return plan_arena(model, err);
   }
   const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */

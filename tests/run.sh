@@ -47,9 +47,9 @@ suite_unit() {
   programs build/tests $(units) test_picture_scalar
   if [ -d build/emulated ]; then
     programs build/emulated test_floats test_integer test_planes test_codes \
-      test_features
+      test_features test_halves test_tiles
   else
-    echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
+    echo "ok - emulated AVX-512 and AMX # SKIP no libsimde-dev"
   fi
 }
 

@@ -509,6 +509,13 @@ def test_hash():
     tool(text, weights, *(base + ['--seed', '2']))
     other = np.array_equal(before, tensor('hash.weight'))
     result('a seed gives one rotation', '' if same and not other else 'no')
+    status, err, _ = tool(text, weights, *(base + ['--fp16']),
+                          out='half.safetensors')
+    with open(path('half.safetensors'), 'rb') as f:
+        header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+    result('weights in 16 bits', err if status else
+           '' if header['hash.weight']['dtype'] == 'F16' and
+           header['hash.bias']['dtype'] == 'F32' else header)
     status, err, _ = tool(text, weights, '--mean', '0', '--hash', 'p2',
                           '--bits', '100')
     rows = tensor('hash.weight') if not status else None

@@ -40,6 +40,7 @@ typedef struct net_layer {
 typedef struct net {
   builder b;
   int extreme;         /* 1: weights are 127, 2: -128, 3: one of them */
+  int outputs;         /* of filters to come, as near as groups let; 0: any */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
   int count, mirror;   /* layers; the MirrorMean, -1 */
@@ -246,6 +247,7 @@ static inline void net_add_filters(net *t, net_layer *l, const char *name,
     else if (special < 3 && in->c % groups == 0) l->group = groups;
   }
   int each = builder_pick(b, 1, l->group == 1 ? 40 : builder_pick(b, 1, 20));
+  if (t->outputs) each = (t->outputs + l->group - 1) / l->group;
   net_blob *top = net_top(t, l->group * each, h, w, NULL, 1);
   int depth = in->c / l->group;
   int shape[4] = {top->c, depth, l->k[0], l->k[1]};
