@@ -70,6 +70,12 @@ static inline size_t nn_pieces(size_t n, size_t each) {
   return (n + each - 1) / each;
 }
 
+/* How many of n to take first, for the fewest pieces of at most `most` that are
+** as even as can be. */
+static inline size_t nn_even(size_t n, size_t most) {
+  return nn_pieces(n, nn_pieces(n, most));
+}
+
 /* Layers ------------------------------------------------------------------ */
 
 /* Floats of private memory that each thread wants. */

@@ -1,9 +1,9 @@
 /*
-** Convolutions of 3x3 with stride 1, in 16 multiplications where 36 would be.
+** Convolutions by Winograd's way, in about half of the multiplications.
 **
-** Winograd's F(2x2, 3x3) as Lavin and Gray ("Fast Algorithms for Convolutional
-** Neural Networks", CVPR 2016, section 4.1) apply it: the output is cut into
-** tiles of 2x2, each of which sees 4x4 of the input.  With
+** F(2x2, 3x3) as Lavin and Gray ("Fast Algorithms for Convolutional Neural
+** Networks", CVPR 2016, section 4.1) apply it: the output is cut into tiles of
+** 2x2, each of which sees 4x4 of the input.  With
 **
 **          1  0 -1  0          1    0    0
 **     B' = 0  1  1  0     G = 1/2  1/2  1/2     A' = 1  1  1  0
@@ -17,14 +17,29 @@
 ** the 1e-5 that the engine keeps; F(4x4, 3x3) would save more and cost a
 ** hundred.
 **
+** Other filters are made of this one, so that they round as well as it does.
+** A stride is taken apart: a filter with stride s is one with stride 1 over an
+** input whose s x s neighbours are channels of one position.  What is then
+** longer than three taps is cut into pieces of three and of two, each over its
+** own part of the input, whose products are added up at the same 16 places: a
+** piece only makes the sums deeper.  One of two taps is one of three whose last
+** is 0, and where only that tap counts (the last row or column of places) it
+** has nothing to add and is left out.  A tile costs these products a channel:
+**
+**     3x3               16 where 36 would be
+**     5x5     3+2       49 of 100
+**     11x11, stride 4   3; 256 of 484
+**
 ** The weights' side is made once, when the model is opened.  The input is
 ** copied with its channels together (NHWC), padded to whole tiles, so that B'
-** works on vectors of channels; outputs come as vectors of channels too and are
-** put into their planes at the end, with bias, scale and ReLU.  Tiles that are
-** at hand at once are bounded, so memory does not grow with the picture.
+** works on vectors of channels; outputs come as vectors of channels too, are
+** turned where two tiles lie side by side, and go to their planes with bias,
+** scale and ReLU.  Tiles that are at hand at once are bounded, so memory does
+** not grow with the picture.
 **
-** img_hash() under a network with 3x3 convolutions spends its time here; other
-** kernels, strides and few channels are convolve.c's.
+** img_hash() under a float32 network spends most of its time here; filters
+** that gain little (3x3 with stride 2, 7x7 with stride 2), and few channels,
+** are convolve.c's.
 */
 #include <string.h>
 
@@ -35,39 +50,120 @@
 #define WINOGRAD_TILES 60               /* of a task; a multiple of 6 and 12 */
 #define WINOGRAD_DEPTH 256              /* channels at a time */
 #define WINOGRAD_PANELS 2               /* of 16 outputs, of a task */
+#define WINOGRAD_SIDE 16                /* of a filter */
 
 _Static_assert(16 * WINOGRAD_TILES * 32 <= NN_FLOAT_SCRATCH,
                "a task's products fit");
 
+#define WINOGRAD_INLINE static inline __attribute__((always_inline)) void
+
 typedef float winograd_vector __attribute__((vector_size(16)));
+typedef int winograd_lanes __attribute__((vector_size(16)));
+
+#ifdef __clang__
+#define WINOGRAD_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define WINOGRAD_SHUFFLE(a, b, ...) \
+  __builtin_shuffle(a, b, (winograd_lanes){__VA_ARGS__})
+#endif
+
+/* How an axis of the filter is cut: pieces of three taps, then of two. */
+typedef struct winograd_axis {
+  size_t stride, taps, threes, pieces;
+} winograd_axis;
+
+/* One of the 16 places: of a group, channels of all pieces that add to it, and
+** those of the places before it. */
+typedef struct winograd_place {
+  size_t depth, before;
+} winograd_place;
+
+typedef struct winograd_cut {
+  winograd_axis y, x;
+  size_t depth;                /* channels of a piece, of a group */
+  winograd_place place[16];
+  size_t total;                /* depth of all places */
+} winograd_cut;
 
 typedef struct winograd_job {
   const nn_step *step;
   const nn_float_form *form;
   const nn_layer *layer;
   const nn_blob *in, *top;
+  winograd_cut cut;
   size_t wide, high;           /* tiles */
-  size_t row, columns;         /* of the copy: floats, positions */
+  size_t columns, rows;        /* positions of the copy */
+  size_t apart, row;           /* floats from one position, row to the next */
   size_t first, tiles;         /* at hand */
-  size_t group, depth, channels;
-  size_t panels;               /* of outputs, of a task */
+  size_t groups, channels;     /* outputs of a group */
+  size_t panels, blocks;       /* of outputs, of a task; tasks of a group */
+  size_t each, strips;         /* tiles of a task; tasks of those at hand */
   const float *image;
   float *copy, *values, *out;
 } winograd_job;
 
+/* The cut ----------------------------------------------------------------- */
+
+static winograd_axis winograd_axis_of(int kernel, int stride) {
+  winograd_axis a;
+  a.stride = (size_t)stride;
+  a.taps = nn_pieces((size_t)kernel, a.stride);
+  size_t twos = (3 - a.taps % 3) % 3;
+  a.threes = a.taps < 2 * twos ? 0 : (a.taps - 2 * twos) / 3;
+  a.pieces = a.taps < 2 ? 0 : a.threes + twos;
+  return a;
+}
+
+static size_t winograd_start(const winograd_axis *a, size_t piece) {
+  return piece < a->threes ? 3 * piece : 2 * piece + a->threes;
+}
+
+/* Pieces that count in a row (column) of places. */
+static size_t winograd_count(const winograd_axis *a, size_t place) {
+  return place < 3 ? a->pieces : a->threes;
+}
+
+static winograd_cut winograd_cut_of(const nn_layer *l, const nn_blob *in) {
+  winograd_cut c;
+  c.y = winograd_axis_of(l->kernel[0], l->stride[0]);
+  c.x = winograd_axis_of(l->kernel[1], l->stride[1]);
+  c.depth = (size_t)(in->c / l->group) * c.y.stride * c.x.stride;
+  c.total = 0;
+  for (size_t i = 0; i < 16; i++) {
+    c.place[i].before = c.total;
+    c.place[i].depth = c.depth * winograd_count(&c.y, i / 4) *
+                       winograd_count(&c.x, i % 4);
+    c.total += c.place[i].depth;
+  }
+  return c;
+}
+
+/* Those that save at least 46 of 100 multiplications; where fewer are saved,
+** B' and A' cost as much. */
 int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  return l->type == NN_CONVOLUTION && l->kernel[0] == 3 && l->kernel[1] == 3 &&
-         l->stride[0] == 1 && l->stride[1] == 1 && l->dilation[0] == 1 &&
-         l->dilation[1] == 1 && in->c / l->group >= WINOGRAD_LEAST &&
-         top->c / l->group >= WINOGRAD_LEAST && top->h * top->w >= 16;
+  if (l->type != NN_CONVOLUTION || l->dilation[0] != 1 ||
+      l->dilation[1] != 1 || l->kernel[0] > WINOGRAD_SIDE ||
+      l->kernel[1] > WINOGRAD_SIDE || l->stride[0] > l->kernel[0] ||
+      l->stride[1] > l->kernel[1]) {
+    return 0;
+  }
+  winograd_cut cut = winograd_cut_of(l, in);
+  size_t direct = 4 * (size_t)(in->c / l->group) * (size_t)l->kernel[0] *
+                  (size_t)l->kernel[1];
+  return cut.y.pieces > 0 && cut.x.pieces > 0 && cut.depth >= WINOGRAD_LEAST &&
+         top->c / l->group >= WINOGRAD_LEAST && top->h * top->w >= 16 &&
+         cut.total * 100 <= direct * 54;
 }
 
 /* Floats of the copy, filled up to cache lines. */
-static size_t winograd_copy_size(const nn_blob *in, const nn_blob *top) {
-  size_t wide = nn_pieces((size_t)top->w, 2) * 2 + 2;
-  size_t high = nn_pieces((size_t)top->h, 2) * 2 + 2;
-  size_t size = nn_mul(nn_mul(wide, high), (size_t)in->c);
+static size_t winograd_copy_size(const nn_layer *l, const nn_blob *in,
+                                 const nn_blob *top) {
+  winograd_cut cut = winograd_cut_of(l, in);
+  size_t wide = nn_pieces((size_t)top->w, 2) * 2 + cut.x.taps - 1;
+  size_t high = nn_pieces((size_t)top->h, 2) * 2 + cut.y.taps - 1;
+  size_t size = nn_mul(nn_mul(wide, high),
+                       nn_mul(cut.depth, (size_t)l->group));
   return size == SIZE_MAX ? size : (size + 15) / 16 * 16;
 }
 
@@ -75,26 +171,27 @@ static size_t winograd_copy_size(const nn_blob *in, const nn_blob *top) {
 static size_t winograd_at_hand(const nn_layer *l, const nn_blob *in,
                                const nn_blob *top) {
   size_t all = nn_pieces((size_t)top->w, 2) * nn_pieces((size_t)top->h, 2);
-  size_t some = WINOGRAD_VALUES / (16 * (size_t)(in->c / l->group));
+  size_t some = WINOGRAD_VALUES /
+                (winograd_cut_of(l, in).total * (size_t)l->group);
   if (some < WINOGRAD_TILES) some = WINOGRAD_TILES;
   return all < some ? all : some;
 }
 
 size_t nn_winograd_scratch(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  size_t copy = winograd_copy_size(in, top);
-  size_t values = winograd_at_hand(l, in, top) * 16 *
-                  (size_t)(in->c / l->group);
+  size_t copy = winograd_copy_size(l, in, top);
+  size_t values = winograd_at_hand(l, in, top) * (size_t)l->group *
+                  winograd_cut_of(l, in).total;
   return copy > SIZE_MAX - values ? SIZE_MAX : copy + values;
 }
 
 /* Weights ----------------------------------------------------------------- */
 
-/* G g G' of one filter. */
-static void winograd_filter(const float *g, double out[16]) {
+/* G g G' of one piece. */
+static void winograd_filter(double g[3][3], double out[16]) {
   double half[4][3];
   for (int x = 0; x < 3; x++) {
-    double a = g[x], b = g[3 + x], c = g[6 + x];
+    double a = g[0][x], b = g[1][x], c = g[2][x];
     half[0][x] = a;
     half[1][x] = (a + b + c) / 2;
     half[2][x] = (a - b + c) / 2;
@@ -109,124 +206,225 @@ static void winograd_filter(const float *g, double out[16]) {
   }
 }
 
-/* As [group][place][panel][channel][output of the panel]. */
-nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  size_t depth = (size_t)(model->blobs[layer->bottom[0]].c / layer->group);
-  size_t channels = (size_t)(model->blobs[layer->top].c / layer->group);
-  size_t wide = (size_t)model->floats->columns;
-  size_t panels = nn_pieces(channels, wide), place = panels * depth * wide;
-  float *to = nn_model_alloc(
-      model, nn_mul(16 * (size_t)layer->group, place), sizeof(float));
-  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
-  layer->winograd = to;
-  for (size_t g = 0; g < (size_t)layer->group; g++, to += 16 * place) {
-    for (size_t o = 0; o < channels; o++) {
-      for (size_t c = 0; c < depth; c++) {
-        double u[16];
-        winograd_filter(
-            layer->weight + ((g * channels + o) * depth + c) * 9, u);
-        float *at = to + (o / wide * depth + c) * wide + o % wide;
-        for (size_t i = 0; i < 16; i++) at[i * place] = (float)u[i];
+/* The taps of piece (py, px) that phase (y, x) of the strides gives. */
+static void winograd_taps(const nn_layer *l, const winograd_cut *cut,
+                          const float *w, size_t py, size_t px, size_t y,
+                          size_t x, double g[3][3]) {
+  size_t high = py < cut->y.threes ? 3 : 2, wide = px < cut->x.threes ? 3 : 2;
+  for (size_t i = 0; i < 3; i++) {
+    for (size_t j = 0; j < 3; j++) {
+      size_t ky = (winograd_start(&cut->y, py) + i) * cut->y.stride + y;
+      size_t kx = (winograd_start(&cut->x, px) + j) * cut->x.stride + x;
+      int inside = i < high && j < wide && ky < (size_t)l->kernel[0] &&
+                   kx < (size_t)l->kernel[1];
+      g[i][j] = inside ? (double)w[ky * (size_t)l->kernel[1] + kx] : 0;
+    }
+  }
+}
+
+/* One piece of all filters of a group: as [place][panel][channel of all pieces]
+** [output of the panel], of which `piece` is this one's number. */
+static void winograd_pack(const nn_layer *l, const winograd_cut *cut,
+                          const float *w, size_t channels, size_t wide,
+                          size_t py, size_t px, float *to) {
+  size_t panels = nn_pieces(channels, wide);
+  size_t taps = (size_t)l->kernel[0] * (size_t)l->kernel[1];
+  size_t phases = cut->y.stride * cut->x.stride, each = cut->depth / phases;
+  for (size_t o = 0; o < channels; o++, w += each * taps) {
+    for (size_t d = 0; d < cut->depth; d++) {
+      double g[3][3], u[16];
+      winograd_taps(l, cut, w + d % each * taps, py, px,
+                    d / each / cut->x.stride, d / each % cut->x.stride, g);
+      winograd_filter(g, u);
+      for (size_t i = 0; i < 16; i++) {
+        const winograd_place *p = &cut->place[i];
+        size_t across = winograd_count(&cut->x, i % 4);
+        if (py >= winograd_count(&cut->y, i / 4) || px >= across) continue;
+        size_t k = (py * across + px) * cut->depth + d;
+        to[(p->before * panels + o / wide * p->depth + k) * wide + o % wide] =
+            (float)u[i];
       }
     }
+  }
+}
+
+nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err) {
+  const nn_blob *in = &model->blobs[layer->bottom[0]];
+  winograd_cut cut = winograd_cut_of(layer, in);
+  size_t groups = (size_t)layer->group;
+  size_t channels = (size_t)model->blobs[layer->top].c / groups;
+  size_t wide = (size_t)model->floats->columns;
+  size_t group = nn_mul(nn_pieces(channels, wide) * wide, cut.total);
+  float *to = nn_model_alloc(model, nn_mul(groups, group), sizeof(float));
+  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
+  layer->winograd = to;
+  const float *w = layer->weight;
+  for (size_t g = 0; g < groups; g++, to += group) {
+    for (size_t i = 0; i < cut.y.pieces * cut.x.pieces; i++) {
+      winograd_pack(layer, &cut, w, channels, wide, i / cut.x.pieces,
+                    i % cut.x.pieces, to);
+    }
+    w += channels * (size_t)in->c / groups * (size_t)layer->kernel[0] *
+         (size_t)layer->kernel[1];
   }
   return NN_OK;
 }
 
 /* The input --------------------------------------------------------------- */
 
-/* Row y of the copy: the input's channels together, zeros around. */
-static void winograd_row(void *context, size_t y, int worker) {
-  const winograd_job *job = context;
-  size_t c = (size_t)job->in->c, w = (size_t)job->in->w;
-  size_t plane = w * (size_t)job->in->h, top = (size_t)job->layer->pad[0];
-  size_t left = (size_t)job->layer->pad[1];
-  float *to = job->copy + y * job->row;
-  (void)worker;
-  if (y < top || y - top >= (size_t)job->in->h) {
-    memset(to, 0, job->row * sizeof(*to));
-    return;
-  }
-  size_t end = job->columns < left + w ? job->columns : left + w;
-  memset(to, 0, left * c * sizeof(*to));
-  memset(to + end * c, 0, (job->columns - end) * c * sizeof(*to));
-  const float *from = job->image + (y - top) * w;
-  to += left * c;
-  for (size_t i = 0; i + 8 <= c; i += 8) {
+/* n channels, whose planes follow each other, side by side into the positions
+** of a row: each takes `step` floats of `from` further. */
+static void winograd_turn_row(const float *from, size_t plane, size_t step,
+                              size_t n, float *to, size_t apart,
+                              size_t positions) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
     const float *p = from + i * plane;
-    for (size_t x = 0; x < end - left; x++) {
-      for (size_t j = 0; j < 8; j++) to[x * c + i + j] = p[j * plane + x];
+    for (size_t x = 0; x < positions; x++) {
+      for (size_t j = 0; j < 8; j++) {
+        to[x * apart + i + j] = p[j * plane + x * step];
+      }
     }
   }
-  for (size_t i = c / 8 * 8; i < c; i++) {
-    for (size_t x = 0; x < end - left; x++) to[x * c + i] = from[i * plane + x];
+  for (; i < n; i++) {
+    const float *p = from + i * plane;
+    for (size_t x = 0; x < positions; x++) to[x * apart + i] = p[x * step];
   }
 }
 
-static inline winograd_vector winograd_load(const float *p) {
-  winograd_vector v;
-  memcpy(&v, p, sizeof(v));
+/* What phase (y, x) of the strides sees of an input row, in all groups. */
+static void winograd_phase(const winograd_job *job, const float *row, size_t y,
+                           size_t x, float *to) {
+  const winograd_axis *a = &job->cut.x;
+  size_t left = (size_t)job->layer->pad[1], w = (size_t)job->in->w;
+  size_t plane = w * (size_t)job->in->h;
+  size_t each = (size_t)job->in->c / job->groups;
+  /* positions [first, last) look at columns of the input */
+  size_t first = left > x ? nn_pieces(left - x, a->stride) : 0;
+  size_t last = left + w > x ? nn_pieces(left + w - x, a->stride) : 0;
+  if (last > job->columns) last = job->columns;
+  if (first >= last) return;
+  row += first * a->stride + x - left;
+  to += first * job->apart + (y * a->stride + x) * each;
+  for (size_t g = 0; g < job->groups; g++) {
+    winograd_turn_row(row + g * each * plane, plane, a->stride, each,
+                      to + g * job->cut.depth, job->apart, last - first);
+  }
+}
+
+/* Row `at` of the copy: the input's channels together, zeros around. */
+static void winograd_row(void *context, size_t at, int worker) {
+  const winograd_job *job = context;
+  size_t top = (size_t)job->layer->pad[0], stride = job->cut.y.stride;
+  float *to = job->copy + at * job->row;
+  (void)worker;
+  memset(to, 0, job->row * sizeof(*to));
+  for (size_t i = 0; i < stride; i++) {
+    size_t y = at * stride + i;
+    if (y < top || y - top >= (size_t)job->in->h) continue;
+    const float *row = job->image + (y - top) * (size_t)job->in->w;
+    for (size_t x = 0; x < job->cut.x.stride; x++) {
+      winograd_phase(job, row, i, x, to);
+    }
+  }
+}
+
+/* The first n <= 4 floats. */
+static inline winograd_vector winograd_load(const float *p, size_t n) {
+  winograd_vector v = {0, 0, 0, 0};
+  if (n == 4) memcpy(&v, p, sizeof(v));
+  else memcpy(&v, p, n * sizeof(*p));
   return v;
 }
 
-/* B' d B of n <= 4 channels: `apart` floats from one place to the next. */
-static inline void winograd_values(const float *from, size_t row, size_t c,
-                                   size_t n, float *to, size_t apart) {
+/* B' d B of n <= 4 channels of a piece, the fourth row or column of places only
+** where it has three taps; place i goes to to[i] + at. */
+WINOGRAD_INLINE winograd_values(const winograd_job *job, const float *from,
+                                const size_t n, const size_t high,
+                                const size_t wide, float *const *to,
+                                size_t at) {
   winograd_vector t[4][4];
-  for (size_t x = 0; x < 4; x++) {
+  for (size_t x = 0; x < wide; x++) {
     winograd_vector d[4];
-    for (size_t y = 0; y < 4; y++) {
-      const float *p = from + y * row + x * c;
-      if (n == 4) {
-        d[y] = winograd_load(p);
-      } else {
-        d[y] = (winograd_vector){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
-      }
+    for (size_t y = 0; y < high; y++) {
+      d[y] = winograd_load(from + y * job->row + x * job->apart, n);
     }
     t[0][x] = d[0] - d[2];
     t[1][x] = d[1] + d[2];
     t[2][x] = d[2] - d[1];
-    t[3][x] = d[1] - d[3];
+    if (high == 4) t[3][x] = d[1] - d[3];
   }
-  for (size_t y = 0; y < 4; y++, to += 4 * apart) {
+  for (size_t y = 0; y < high; y++) {
     winograd_vector v[4] = {t[y][0] - t[y][2], t[y][1] + t[y][2],
-                            t[y][2] - t[y][1], t[y][1] - t[y][3]};
-    for (size_t x = 0; x < 4; x++) {
-      memcpy(to + x * apart, &v[x], n * sizeof(float));
+                            t[y][2] - t[y][1]};
+    if (wide == 4) v[3] = t[y][1] - t[y][3];
+    for (size_t x = 0; x < wide; x++) {
+      memcpy(to[4 * y + x] + at, &v[x], n * sizeof(float));
     }
   }
 }
 
-/* One tile of those at hand, as [place][tile][channel]. */
+WINOGRAD_INLINE winograd_piece(const winograd_job *job, const float *from,
+                               const size_t high, const size_t wide,
+                               float *const *to) {
+  size_t depth = job->cut.depth, i = 0;
+  for (; i + 4 <= depth; i += 4) {
+    winograd_values(job, from + i, 4, high, wide, to, i);
+  }
+  if (i < depth) {
+    winograd_values(job, from + i, depth - i, high, wide, to, i);
+  }
+}
+
+/* Piece (py, px) of a group and a tile. */
+static void winograd_place_piece(const winograd_job *job, size_t g,
+                                 size_t tile, size_t py, size_t px) {
+  const winograd_cut *cut = &job->cut;
+  size_t at = job->first + tile;
+  size_t y = at / job->wide * 2 + winograd_start(&cut->y, py);
+  size_t x = at % job->wide * 2 + winograd_start(&cut->x, px);
+  const float *from = job->copy + y * job->row + x * job->apart +
+                      g * cut->depth;
+  float *to[16];
+  for (size_t i = 0; i < 16; i++) {
+    const winograd_place *p = &cut->place[i];
+    to[i] = job->values + (g * cut->total + p->before) * job->tiles +
+            tile * p->depth +
+            (py * winograd_count(&cut->x, i % 4) + px) * cut->depth;
+  }
+  if (py < cut->y.threes) {
+    if (px < cut->x.threes) winograd_piece(job, from, 4, 4, to);
+    else winograd_piece(job, from, 4, 3, to);
+  } else {
+    if (px < cut->x.threes) winograd_piece(job, from, 3, 4, to);
+    else winograd_piece(job, from, 3, 3, to);
+  }
+}
+
+/* One tile of those at hand, as [group][place][tile][channel]. */
 static void winograd_tile(void *context, size_t tile, int worker) {
   const winograd_job *job = context;
-  size_t at = job->first + tile, c = (size_t)job->in->c;
-  const float *from = job->copy + at / job->wide * 2 * job->row +
-                      at % job->wide * 2 * c + job->group * job->depth;
-  float *to = job->values + tile * job->depth;
-  size_t apart = job->tiles * job->depth;
   (void)worker;
-  for (size_t i = 0; i < job->depth; i += 4) {
-    size_t n = job->depth - i < 4 ? job->depth - i : 4;
-    winograd_values(from + i, job->row, c, n, to + i, apart);
+  for (size_t g = 0; g < job->groups; g++) {
+    for (size_t py = 0; py < job->cut.y.pieces; py++) {
+      for (size_t px = 0; px < job->cut.x.pieces; px++) {
+        winograd_place_piece(job, g, tile, py, px);
+      }
+    }
   }
 }
 
 /* The outputs ------------------------------------------------------------- */
 
-/* A' m A of the channels [o, o + n) of one tile, n <= 4, to their planes. */
-static inline void winograd_output(const winograd_job *job, const float *m,
-                                   size_t apart, size_t tile, size_t o,
-                                   size_t n) {
-  const nn_step *s = job->step;
-  size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
-  size_t y = tile / job->wide * 2, x = tile % job->wide * 2;
-  winograd_vector t[2][4], v[2][2];
+/* A' m A of four channels: two rows of two outputs, each a vector. */
+static inline void winograd_sums(const float *m, size_t apart,
+                                 winograd_vector v[2][4]) {
+  winograd_vector t[2][4];
   for (size_t i = 0; i < 4; i++) {
-    winograd_vector a = winograd_load(m + i * apart);
-    winograd_vector b = winograd_load(m + (4 + i) * apart);
-    winograd_vector c = winograd_load(m + (8 + i) * apart);
-    winograd_vector d = winograd_load(m + (12 + i) * apart);
+    winograd_vector a = winograd_load(m + i * apart, 4);
+    winograd_vector b = winograd_load(m + (4 + i) * apart, 4);
+    winograd_vector c = winograd_load(m + (8 + i) * apart, 4);
+    winograd_vector d = winograd_load(m + (12 + i) * apart, 4);
     t[0][i] = a + b + c;
     t[1][i] = b - c - d;
   }
@@ -234,84 +432,140 @@ static inline void winograd_output(const winograd_job *job, const float *m,
     v[i][0] = t[i][0] + t[i][1] + t[i][2];
     v[i][1] = t[i][1] - t[i][2] - t[i][3];
   }
-  for (size_t j = 0; j < n; j++, o++) {
-    float scale = s->scale ? s->scale[o] : 1, bias = s->bias ? s->bias[o] : 0;
-    float *to = job->out + (o * h + y) * w + x;
-    for (size_t i = 0; i < 2 && y + i < h; i++) {
-      for (size_t k = 0; k < 2 && x + k < w; k++) {
-        float value = v[i][k][j] * scale + bias;
-        to[i * w + k] = s->relu && !(value > 0) ? 0 : value;
+}
+
+/* Four outputs of four channels become four channels of four outputs. */
+static inline void winograd_turn(winograd_vector v[4]) {
+  winograd_vector a = WINOGRAD_SHUFFLE(v[0], v[1], 0, 4, 1, 5);
+  winograd_vector b = WINOGRAD_SHUFFLE(v[0], v[1], 2, 6, 3, 7);
+  winograd_vector c = WINOGRAD_SHUFFLE(v[2], v[3], 0, 4, 1, 5);
+  winograd_vector d = WINOGRAD_SHUFFLE(v[2], v[3], 2, 6, 3, 7);
+  v[0] = WINOGRAD_SHUFFLE(a, c, 0, 1, 4, 5);
+  v[1] = WINOGRAD_SHUFFLE(a, c, 2, 3, 6, 7);
+  v[2] = WINOGRAD_SHUFFLE(b, d, 0, 1, 4, 5);
+  v[3] = WINOGRAD_SHUFFLE(b, d, 2, 3, 6, 7);
+}
+
+/* Channels [o, o + n), n <= 4, of one tile or, where `next` is not 0, of two
+** side by side, whose products lie that far apart. */
+static inline void winograd_output(const winograd_job *job, const float *m,
+                                   size_t apart, size_t next, size_t tile,
+                                   size_t o, size_t n) {
+  const nn_step *s = job->step;
+  size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
+  size_t y = tile / job->wide * 2, x = tile % job->wide * 2;
+  size_t wide = w - x < (next ? 4 : 2) ? w - x : next ? 4 : 2;
+  winograd_vector v[2][4], zero = {0, 0, 0, 0};
+  winograd_vector scale = {1, 1, 1, 1}, bias = zero;
+  if (s->scale) scale = winograd_load(s->scale + o, n);
+  if (s->bias) bias = winograd_load(s->bias + o, n);
+  winograd_sums(m, apart, v);
+  for (int i = 0; i < 2; i++) v[i][2] = v[i][3] = zero;
+  if (next) {
+    winograd_vector second[2][4];
+    winograd_sums(m + next, apart, second);
+    for (int i = 0; i < 2; i++) {
+      v[i][2] = second[i][0];
+      v[i][3] = second[i][1];
+    }
+  }
+  for (size_t i = 0; i < 2 && y + i < h; i++) {
+    float *to = job->out + (o * h + y + i) * w + x;
+    for (int k = 0; k < 4; k++) {
+      v[i][k] = v[i][k] * scale + bias;
+      if (s->relu) {
+        v[i][k] = (winograd_vector)((winograd_lanes)v[i][k] &
+                                    (v[i][k] > zero));
       }
+    }
+    winograd_turn(v[i]);
+    for (size_t j = 0; j < n; j++, to += h * w) {
+      if (wide == 4) memcpy(to, &v[i][j], 4 * sizeof(*to));
+      else if (wide == 2) memcpy(to, &v[i][j], 2 * sizeof(*to));
+      else for (size_t k = 0; k < wide; k++) to[k] = v[i][j][k];
+    }
+  }
+}
+
+/* Tiles [tile, tile + n) of those at hand, the channels of panels [panel,
+** last), whose products are at m. */
+static void winograd_outputs(const winograd_job *job, size_t g, size_t tile,
+                             size_t n, size_t panel, size_t last,
+                             const float *m) {
+  size_t wide = (size_t)job->form->columns;
+  size_t ldc = (last - panel) * wide, from = panel * wide;
+  size_t to = last * wide < job->channels ? last * wide : job->channels;
+  for (size_t t = 0, taken; t < n; t += taken, m += taken * ldc) {
+    size_t at = job->first + tile + t;
+    taken = t + 1 < n && at % job->wide + 1 < job->wide ? 2 : 1;
+    for (size_t o = from; o < to; o += 4) {
+      winograd_output(job, m + o - from, n * ldc, (taken - 1) * ldc, at,
+                      g * job->channels + o, to - o < 4 ? to - o : 4);
     }
   }
 }
 
 /* Tiles [tile, tile + n) of those at hand by the panels [panel, last). */
-static void winograd_products(const winograd_job *job, size_t tile, size_t n,
-                              size_t panel, size_t last, float *to) {
+static void winograd_products(const winograd_job *job, size_t g, size_t tile,
+                              size_t n, size_t panel, size_t last, float *to) {
   const nn_float_form *form = job->form;
   size_t wide = (size_t)form->columns, rows = (size_t)form->rows;
-  size_t ldc = (last - panel) * wide, depth = job->depth;
+  size_t ldc = (last - panel) * wide;
   size_t panels = nn_pieces(job->channels, wide);
   for (size_t i = 0; i < 16; i++, to += n * ldc) {
-    const float *a = job->values + (i * job->tiles + tile) * depth;
+    size_t depth = job->cut.place[i].depth;
+    size_t before = g * job->cut.total + job->cut.place[i].before;
+    const float *a = job->values + before * job->tiles + tile * depth;
     const float *b = job->layer->winograd +
-                     ((job->group * 16 + i) * panels + panel) * depth * wide;
+                     (before * panels + panel * depth) * wide;
     for (size_t p = 0; p < last - panel; p++, b += depth * wide) {
-      for (size_t k = 0; k < depth; k += WINOGRAD_DEPTH) {
+      size_t k = 0;
+      do {   /* once for a depth of 0, too */
         size_t deep = depth - k < WINOGRAD_DEPTH ? depth - k : WINOGRAD_DEPTH;
-        for (size_t r = 0; r < n; r += rows) {
-          int some = (int)(n - r < rows ? n - r : rows);
-          form->tile(some, deep, a + r * depth + k, depth, b + k * wide,
+        for (size_t r = 0, some; r < n; r += some) {
+          some = nn_even(n - r, rows);
+          form->tile((int)some, deep, a + r * depth + k, depth, b + k * wide,
                      to + r * ldc + p * wide, ldc, k > 0);
         }
-      }
+        k += deep;
+      } while (k < depth);
     }
   }
-}
-
-/* How many tiles a task takes, and how many tasks that makes. */
-static size_t winograd_per_task(const winograd_job *job, size_t *tasks) {
-  *tasks = nn_pieces(job->tiles, WINOGRAD_TILES);
-  size_t rows = (size_t)job->form->rows;
-  size_t each = nn_pieces(nn_pieces(job->tiles, *tasks), rows) * rows;
-  *tasks = nn_pieces(job->tiles, each);
-  return each;
 }
 
 static void winograd_task(void *context, size_t task, int worker) {
   const winograd_job *job = context;
-  size_t tasks, each = winograd_per_task(job, &tasks);
-  size_t tile = task % tasks * each, wide = (size_t)job->form->columns;
-  size_t n = job->tiles - tile < each ? job->tiles - tile : each;
-  size_t panel = task / tasks * job->panels;
-  size_t all = nn_pieces(job->channels, wide);
+  size_t tile = task % job->strips * job->each;
+  size_t block = task / job->strips % job->blocks;
+  size_t g = task / job->strips / job->blocks;
+  size_t n = job->tiles - tile < job->each ? job->tiles - tile : job->each;
+  size_t panel = block * job->panels;
+  size_t all = nn_pieces(job->channels, (size_t)job->form->columns);
   size_t last = panel + job->panels < all ? panel + job->panels : all;
   float *m = job->step->private_scratch + (size_t)worker * NN_FLOAT_SCRATCH;
-  winograd_products(job, tile, n, panel, last, m);
-  size_t ldc = (last - panel) * wide, from = panel * wide;
-  size_t to = last * wide < job->channels ? last * wide : job->channels;
-  for (size_t t = 0; t < n; t++, m += ldc) {
-    for (size_t o = from; o < to; o += 4) {
-      winograd_output(job, m + o - from, n * ldc, job->first + tile + t,
-                      job->group * job->channels + o, to - o < 4 ? to - o : 4);
-    }
-  }
+  winograd_products(job, g, tile, n, panel, last, m);
+  winograd_outputs(job, g, tile, n, panel, last, m);
+}
+
+/* How many tiles a task takes, and how many tasks that makes. */
+static void winograd_divide(winograd_job *job) {
+  size_t rows = (size_t)job->form->rows;
+  job->strips = nn_pieces(job->tiles, WINOGRAD_TILES);
+  job->each = nn_pieces(nn_pieces(job->tiles, job->strips), rows) * rows;
+  job->strips = nn_pieces(job->tiles, job->each);
+  job->blocks = nn_pieces(
+      nn_pieces(job->channels, (size_t)job->form->columns), job->panels);
 }
 
 static void winograd_image(winograd_job *job, nn_team *team) {
-  size_t all = job->wide * job->high, at_hand = job->tiles, tasks;
-  size_t wide = (size_t)job->form->columns;
-  nn_team_run(team, 2 * job->high + 2, winograd_row, job);
-  for (job->group = 0; job->group < (size_t)job->layer->group; job->group++) {
-    for (job->first = 0; job->first < all; job->first += at_hand) {
-      job->tiles = all - job->first < at_hand ? all - job->first : at_hand;
-      nn_team_run(team, job->tiles, winograd_tile, job);
-      winograd_per_task(job, &tasks);
-      size_t blocks = nn_pieces(nn_pieces(job->channels, wide),
-                                  job->panels);
-      nn_team_run(team, tasks * blocks, winograd_task, job);
-    }
+  size_t all = job->wide * job->high, at_hand = job->tiles;
+  nn_team_run(team, job->rows, winograd_row, job);
+  for (job->first = 0; job->first < all; job->first += at_hand) {
+    job->tiles = all - job->first < at_hand ? all - job->first : at_hand;
+    nn_team_run(team, job->tiles, winograd_tile, job);
+    winograd_divide(job);
+    nn_team_run(team, job->strips * job->blocks * job->groups, winograd_task,
+                job);
   }
   job->tiles = at_hand;
 }
@@ -324,15 +578,18 @@ void nn_winograd_run(const nn_step *step) {
   job.layer = l;
   job.in = &step->blobs[l->bottom[0]];
   job.top = &step->blobs[l->top];
+  job.cut = winograd_cut_of(l, job.in);
+  job.groups = (size_t)l->group;
+  job.channels = (size_t)job.top->c / job.groups;
   job.wide = nn_pieces((size_t)job.top->w, 2);
   job.high = nn_pieces((size_t)job.top->h, 2);
-  job.columns = 2 * job.wide + 2;
-  job.row = job.columns * (size_t)job.in->c;
-  job.depth = (size_t)(job.in->c / l->group);
-  job.channels = (size_t)(job.top->c / l->group);
+  job.columns = 2 * job.wide + job.cut.x.taps - 1;
+  job.rows = 2 * job.high + job.cut.y.taps - 1;
+  job.apart = job.cut.depth * job.groups;
+  job.row = job.columns * job.apart;
   job.panels = job.form->columns > 16 ? 1 : WINOGRAD_PANELS;
   job.copy = step->scratch;
-  job.values = step->scratch + winograd_copy_size(job.in, job.top);
+  job.values = step->scratch + winograd_copy_size(l, job.in, job.top);
   job.tiles = winograd_at_hand(l, job.in, job.top);
   for (int i = 0; i < step->n; i++) {
     job.image = step->in[0] + (size_t)i * job.in->size;
