@@ -46,7 +46,7 @@
 #include "floats.h"
 
 #define WINOGRAD_LEAST 16               /* channels of a group, both sides */
-#define WINOGRAD_VALUES ((size_t)1 << 20)   /* of B' d B at a time, about */
+#define WINOGRAD_VALUES ((size_t)1 << 18)   /* of B' d B at a time, about */
 #define WINOGRAD_TILES 60               /* of a task; a multiple of 6 and 12 */
 #define WINOGRAD_DEPTH 256              /* channels at a time */
 #define WINOGRAD_PANELS 2               /* of 16 outputs, of a task */
