@@ -417,8 +417,9 @@ static void winograd_tile(void *context, size_t tile, int worker) {
 /* The outputs ------------------------------------------------------------- */
 
 /* A' m A of four channels: two rows of two outputs, each a vector. */
-static inline void winograd_sums(const float *m, size_t apart,
-                                 winograd_vector v[2][4]) {
+WINOGRAD_INLINE winograd_sums(const float *m, size_t apart,
+                              winograd_vector upper[2],
+                              winograd_vector lower[2]) {
   winograd_vector t[2][4];
   for (size_t i = 0; i < 4; i++) {
     winograd_vector a = winograd_load(m + i * apart, 4);
@@ -428,10 +429,10 @@ static inline void winograd_sums(const float *m, size_t apart,
     t[0][i] = a + b + c;
     t[1][i] = b - c - d;
   }
-  for (int i = 0; i < 2; i++) {
-    v[i][0] = t[i][0] + t[i][1] + t[i][2];
-    v[i][1] = t[i][1] - t[i][2] - t[i][3];
-  }
+  upper[0] = t[0][0] + t[0][1] + t[0][2];
+  upper[1] = t[0][1] - t[0][2] - t[0][3];
+  lower[0] = t[1][0] + t[1][1] + t[1][2];
+  lower[1] = t[1][1] - t[1][2] - t[1][3];
 }
 
 /* Four outputs of four channels become four channels of four outputs. */
@@ -446,44 +447,56 @@ static inline void winograd_turn(winograd_vector v[4]) {
   v[3] = WINOGRAD_SHUFFLE(b, d, 2, 3, 6, 7);
 }
 
-/* Channels [o, o + n), n <= 4, of one tile or, where `next` is not 0, of two
-** side by side, whose products lie that far apart. */
-static inline void winograd_output(const winograd_job *job, const float *m,
-                                   size_t apart, size_t next, size_t tile,
-                                   size_t o, size_t n) {
-  const nn_step *s = job->step;
-  size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
-  size_t y = tile / job->wide * 2, x = tile % job->wide * 2;
-  size_t wide = w - x < (next ? 4 : 2) ? w - x : next ? 4 : 2;
-  winograd_vector v[2][4], zero = {0, 0, 0, 0};
+/* Where two tiles side by side go, of which the second may not be there. */
+typedef struct winograd_target {
+  float *to;                   /* channel 0 */
+  size_t plane, row;
+  size_t wide, high;           /* outputs that are within the plane */
+} winograd_target;
+
+/* Channels [o, o + n), n <= 4, of the two tiles, whose products lie `next`
+** floats apart.  Constants where the compiler shall know them. */
+WINOGRAD_INLINE winograd_output(const nn_step *s, const winograd_target *target,
+                                const float *m, size_t apart, size_t next,
+                                size_t o, const size_t n, const size_t wide,
+                                const size_t high, const int relu) {
+  const winograd_vector zero = {0, 0, 0, 0};
+  winograd_vector v[2][4];
   winograd_vector scale = {1, 1, 1, 1}, bias = zero;
   if (s->scale) scale = winograd_load(s->scale + o, n);
   if (s->bias) bias = winograd_load(s->bias + o, n);
-  winograd_sums(m, apart, v);
-  for (int i = 0; i < 2; i++) v[i][2] = v[i][3] = zero;
-  if (next) {
-    winograd_vector second[2][4];
-    winograd_sums(m + next, apart, second);
-    for (int i = 0; i < 2; i++) {
-      v[i][2] = second[i][0];
-      v[i][3] = second[i][1];
-    }
-  }
-  for (size_t i = 0; i < 2 && y + i < h; i++) {
-    float *to = job->out + (o * h + y + i) * w + x;
+  winograd_sums(m, apart, v[0], v[1]);
+  winograd_sums(m + next, apart, v[0] + 2, v[1] + 2);
+  for (size_t i = 0; i < high; i++) {
+    float *to = target->to + o * target->plane + i * target->row;
     for (int k = 0; k < 4; k++) {
       v[i][k] = v[i][k] * scale + bias;
-      if (s->relu) {
+      if (relu) {
         v[i][k] = (winograd_vector)((winograd_lanes)v[i][k] &
                                     (v[i][k] > zero));
       }
     }
     winograd_turn(v[i]);
-    for (size_t j = 0; j < n; j++, to += h * w) {
-      if (wide == 4) memcpy(to, &v[i][j], 4 * sizeof(*to));
-      else if (wide == 2) memcpy(to, &v[i][j], 2 * sizeof(*to));
-      else for (size_t k = 0; k < wide; k++) to[k] = v[i][j][k];
+    for (size_t j = 0; j < n; j++, to += target->plane) {
+      memcpy(to, &v[i][j], wide * sizeof(*to));
     }
+  }
+}
+
+/* n channels from o on; most tiles are whole and so are most fours. */
+WINOGRAD_INLINE winograd_channels(const nn_step *s,
+                                  const winograd_target *target,
+                                  const float *m, size_t apart, size_t next,
+                                  size_t o, size_t n, const int relu) {
+  size_t i = 0;
+  if (target->wide == 4 && target->high == 2) {
+    for (; i + 4 <= n; i += 4) {
+      winograd_output(s, target, m + i, apart, next, o + i, 4, 4, 2, relu);
+    }
+  }
+  for (; i < n; i += 4) {
+    winograd_output(s, target, m + i, apart, next, o + i,
+                    n - i < 4 ? n - i : 4, target->wide, target->high, relu);
   }
 }
 
@@ -492,16 +505,22 @@ static inline void winograd_output(const winograd_job *job, const float *m,
 static void winograd_outputs(const winograd_job *job, size_t g, size_t tile,
                              size_t n, size_t panel, size_t last,
                              const float *m) {
+  const nn_step *s = job->step;
+  size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
   size_t wide = (size_t)job->form->columns;
   size_t ldc = (last - panel) * wide, from = panel * wide;
-  size_t to = last * wide < job->channels ? last * wide : job->channels;
+  size_t some = job->channels - from < ldc ? job->channels - from : ldc;
+  size_t o = g * job->channels + from;
   for (size_t t = 0, taken; t < n; t += taken, m += taken * ldc) {
     size_t at = job->first + tile + t;
-    taken = t + 1 < n && at % job->wide + 1 < job->wide ? 2 : 1;
-    for (size_t o = from; o < to; o += 4) {
-      winograd_output(job, m + o - from, n * ldc, (taken - 1) * ldc, at,
-                      g * job->channels + o, to - o < 4 ? to - o : 4);
-    }
+    size_t y = at / job->wide * 2, x = at % job->wide * 2;
+    taken = t + 1 < n && x + 2 < 2 * job->wide ? 2 : 1;
+    winograd_target to = {job->out + y * w + x, h * w, w,
+                          w - x < 2 * taken ? w - x : 2 * taken,
+                          h - y < 2 ? h - y : 2};
+    size_t next = (taken - 1) * ldc;
+    if (s->relu) winograd_channels(s, &to, m, n * ldc, next, o, some, 1);
+    else winograd_channels(s, &to, m, n * ldc, next, o, some, 0);
   }
 }
 
