@@ -49,6 +49,7 @@
 #define WINOGRAD_VALUES ((size_t)1 << 18)   /* of B' d B at a time, about */
 #define WINOGRAD_TILES 60               /* of a task; a multiple of 6 and 12 */
 #define WINOGRAD_DEPTH 256              /* channels at a time */
+#define WINOGRAD_FETCH 128              /* of them, for a fetch to be worth it */
 #define WINOGRAD_PANELS 2               /* of 16 outputs, of a task */
 #define WINOGRAD_SIDE 16                /* of a filter */
 
@@ -524,30 +525,62 @@ static void winograd_outputs(const winograd_job *job, size_t g, size_t tile,
   }
 }
 
+/* Part `part` of `parts` of the n weights that come next, to the cache. */
+static void winograd_fetch(const float *w, size_t n, size_t part,
+                           size_t parts) {
+  size_t each = nn_pieces(n, parts);
+  size_t end = (part + 1) * each < n ? (part + 1) * each : n;
+  for (size_t i = part * each; i < end; i += 16) __builtin_prefetch(w + i);
+}
+
+/* n rows of values by one panel of weights; `next` is where the panel is that
+** comes after it, NULL for none. */
+static void winograd_panel(const nn_float_form *form, const float *a,
+                           size_t depth, size_t n, const float *b,
+                           const float *next, float *c, size_t ldc) {
+  size_t wide = (size_t)form->columns, rows = (size_t)form->rows, k = 0;
+  do {   /* once for a depth of 0, too */
+    size_t deep = depth - k < WINOGRAD_DEPTH ? depth - k : WINOGRAD_DEPTH;
+    const float *after = k + deep < depth ? b + deep * wide : next;
+    for (size_t r = 0, some; r < n; r += some) {
+      some = nn_even(n - r, rows);
+      if (after && deep >= WINOGRAD_FETCH) {
+        winograd_fetch(after, deep * wide, r / rows, nn_pieces(n, rows));
+      }
+      form->tile((int)some, deep, a + r * depth + k, depth, b, c + r * ldc,
+                 ldc, k > 0);
+    }
+    b = after;
+    k += deep;
+  } while (k < depth);
+}
+
+/* The weights of a group and a place, panel by panel. */
+static const float *winograd_weights(const winograd_job *job, size_t g,
+                                     size_t place, size_t panel) {
+  const winograd_place *p = &job->cut.place[place];
+  size_t wide = (size_t)job->form->columns;
+  size_t panels = nn_pieces(job->channels, wide);
+  return job->layer->winograd + ((g * job->cut.total + p->before) * panels +
+                                 panel * p->depth) * wide;
+}
+
 /* Tiles [tile, tile + n) of those at hand by the panels [panel, last). */
 static void winograd_products(const winograd_job *job, size_t g, size_t tile,
                               size_t n, size_t panel, size_t last, float *to) {
-  const nn_float_form *form = job->form;
-  size_t wide = (size_t)form->columns, rows = (size_t)form->rows;
-  size_t ldc = (last - panel) * wide;
-  size_t panels = nn_pieces(job->channels, wide);
+  size_t wide = (size_t)job->form->columns, ldc = (last - panel) * wide;
   for (size_t i = 0; i < 16; i++, to += n * ldc) {
     size_t depth = job->cut.place[i].depth;
-    size_t before = g * job->cut.total + job->cut.place[i].before;
-    const float *a = job->values + before * job->tiles + tile * depth;
-    const float *b = job->layer->winograd +
-                     (before * panels + panel * depth) * wide;
-    for (size_t p = 0; p < last - panel; p++, b += depth * wide) {
-      size_t k = 0;
-      do {   /* once for a depth of 0, too */
-        size_t deep = depth - k < WINOGRAD_DEPTH ? depth - k : WINOGRAD_DEPTH;
-        for (size_t r = 0, some; r < n; r += some) {
-          some = nn_even(n - r, rows);
-          form->tile((int)some, deep, a + r * depth + k, depth, b + k * wide,
-                     to + r * ldc + p * wide, ldc, k > 0);
-        }
-        k += deep;
-      } while (k < depth);
+    const float *a = job->values +
+                     (g * job->cut.total + job->cut.place[i].before) *
+                         job->tiles + tile * depth;
+    const float *after =
+        i < 15 ? winograd_weights(job, g, i + 1, panel) : NULL;
+    for (size_t p = panel; p < last; p++) {
+      const float *b = winograd_weights(job, g, i, p);
+      winograd_panel(job->form, a, depth, n, b,
+                     p + 1 < last ? b + depth * wide : after,
+                     to + (p - panel) * wide, ldc);
     }
   }
 }
