@@ -136,7 +136,7 @@ typedef struct nn_layer {
   float *scale, *shift;           /* batch norm as x * scale + shift */
   float *folded_scale, *folded_bias;   /* of its sums, for that norm */
   size_t *taps;           /* convolve.c: where they look */
-  const float *winograd;  /* winograd.c: what it makes of the weights, NULL */
+  const float *winograd;  /* cut.c: what it makes of the weights, NULL */
   int norm;               /* that batch norm's layer, -1 */
   int relu;               /* the ReLU done in the same pass, -1 */
   int absorbed;           /* one that the layer before can do (plan.c) */

@@ -17,18 +17,8 @@
 ** the 1e-5 that the engine keeps; F(4x4, 3x3) would save more and cost a
 ** hundred.
 **
-** Other filters are made of this one, so that they round as well as it does.
-** A stride is taken apart: a filter with stride s is one with stride 1 over an
-** input whose s x s neighbours are channels of one position.  What is then
-** longer than three taps is cut into pieces of three and of two, each over its
-** own part of the input, whose products are added up at the same 16 places: a
-** piece only makes the sums deeper.  One of two taps is one of three whose last
-** is 0, and where only that tap counts (the last row or column of places) it
-** has nothing to add and is left out.  A tile costs these products a channel:
-**
-**     3x3               16 where 36 would be
-**     5x5     3+2       49 of 100
-**     11x11, stride 4   3; 256 of 484
+** Longer filters, and those with a stride, are cut into pieces that are 3x3 or
+** smaller (cut.c), whose products are added up at the same places.
 **
 ** The weights' side is made once, when the model is opened.  The input is
 ** copied with its channels together (NHWC), padded to whole tiles, so that B'
@@ -37,21 +27,22 @@
 ** scale and ReLU.  Tiles that are at hand at once are bounded, so memory does
 ** not grow with the picture.
 **
-** img_hash() under a float32 network spends most of its time here; filters
-** that gain little (3x3 with stride 2, 7x7 with stride 2), and few channels,
-** are convolve.c's.
+** img_hash() under a float32 network spends most of its time here.  Of that of
+** CaffeNet-48's five convolutions four fifths are the products, at 85 % of what
+** the FMA units can do (AVX2, Zen 3); a twelfth is A', a twentieth B', and the
+** rest the copy.
+**
+** Not here: how filters are cut and packed, and which are not (cut.c).
 */
 #include <string.h>
 
-#include "floats.h"
+#include "cut.h"
 
-#define WINOGRAD_LEAST 16               /* channels of a group, both sides */
 #define WINOGRAD_VALUES ((size_t)1 << 18)   /* of B' d B at a time, about */
 #define WINOGRAD_TILES 60               /* of a task; a multiple of 6 and 12 */
 #define WINOGRAD_DEPTH 256              /* channels at a time */
-#define WINOGRAD_FETCH 128              /* of them, for a fetch to be worth it */
+#define WINOGRAD_FETCH 128              /* of them, to be worth a fetch */
 #define WINOGRAD_PANELS 2               /* of 16 outputs, of a task */
-#define WINOGRAD_SIDE 16                /* of a filter */
 
 _Static_assert(16 * WINOGRAD_TILES * 32 <= NN_FLOAT_SCRATCH,
                "a task's products fit");
@@ -68,30 +59,12 @@ typedef int winograd_lanes __attribute__((vector_size(16)));
   __builtin_shuffle(a, b, (winograd_lanes){__VA_ARGS__})
 #endif
 
-/* How an axis of the filter is cut: pieces of three taps, then of two. */
-typedef struct winograd_axis {
-  size_t stride, taps, threes, pieces;
-} winograd_axis;
-
-/* One of the 16 places: of a group, channels of all pieces that add to it, and
-** those of the places before it. */
-typedef struct winograd_place {
-  size_t depth, before;
-} winograd_place;
-
-typedef struct winograd_cut {
-  winograd_axis y, x;
-  size_t depth;                /* channels of a piece, of a group */
-  winograd_place place[16];
-  size_t total;                /* depth of all places */
-} winograd_cut;
-
 typedef struct winograd_job {
   const nn_step *step;
   const nn_float_form *form;
   const nn_layer *layer;
   const nn_blob *in, *top;
-  winograd_cut cut;
+  nn_cut cut;
   size_t wide, high;           /* tiles */
   size_t columns, rows;        /* positions of the copy */
   size_t apart, row;           /* floats from one position, row to the next */
@@ -103,64 +76,12 @@ typedef struct winograd_job {
   float *copy, *values, *out;
 } winograd_job;
 
-/* The cut ----------------------------------------------------------------- */
-
-static winograd_axis winograd_axis_of(int kernel, int stride) {
-  winograd_axis a;
-  a.stride = (size_t)stride;
-  a.taps = nn_pieces((size_t)kernel, a.stride);
-  size_t twos = (3 - a.taps % 3) % 3;
-  a.threes = a.taps < 2 * twos ? 0 : (a.taps - 2 * twos) / 3;
-  a.pieces = a.taps < 2 ? 0 : a.threes + twos;
-  return a;
-}
-
-static size_t winograd_start(const winograd_axis *a, size_t piece) {
-  return piece < a->threes ? 3 * piece : 2 * piece + a->threes;
-}
-
-/* Pieces that count in a row (column) of places. */
-static size_t winograd_count(const winograd_axis *a, size_t place) {
-  return place < 3 ? a->pieces : a->threes;
-}
-
-static winograd_cut winograd_cut_of(const nn_layer *l, const nn_blob *in) {
-  winograd_cut c;
-  c.y = winograd_axis_of(l->kernel[0], l->stride[0]);
-  c.x = winograd_axis_of(l->kernel[1], l->stride[1]);
-  c.depth = (size_t)(in->c / l->group) * c.y.stride * c.x.stride;
-  c.total = 0;
-  for (size_t i = 0; i < 16; i++) {
-    c.place[i].before = c.total;
-    c.place[i].depth = c.depth * winograd_count(&c.y, i / 4) *
-                       winograd_count(&c.x, i % 4);
-    c.total += c.place[i].depth;
-  }
-  return c;
-}
-
-/* Those that save at least 46 of 100 multiplications; where fewer are saved,
-** B' and A' cost as much. */
-int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
-  const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  if (l->type != NN_CONVOLUTION || l->dilation[0] != 1 ||
-      l->dilation[1] != 1 || l->kernel[0] > WINOGRAD_SIDE ||
-      l->kernel[1] > WINOGRAD_SIDE || l->stride[0] > l->kernel[0] ||
-      l->stride[1] > l->kernel[1]) {
-    return 0;
-  }
-  winograd_cut cut = winograd_cut_of(l, in);
-  size_t direct = 4 * (size_t)(in->c / l->group) * (size_t)l->kernel[0] *
-                  (size_t)l->kernel[1];
-  return cut.y.pieces > 0 && cut.x.pieces > 0 && cut.depth >= WINOGRAD_LEAST &&
-         top->c / l->group >= WINOGRAD_LEAST && top->h * top->w >= 16 &&
-         cut.total * 100 <= direct * 54;
-}
+/* Memory ------------------------------------------------------------------ */
 
 /* Floats of the copy, filled up to cache lines. */
 static size_t winograd_copy_size(const nn_layer *l, const nn_blob *in,
                                  const nn_blob *top) {
-  winograd_cut cut = winograd_cut_of(l, in);
+  nn_cut cut = nn_cut_of(l, in);
   size_t wide = nn_pieces((size_t)top->w, 2) * 2 + cut.x.taps - 1;
   size_t high = nn_pieces((size_t)top->h, 2) * 2 + cut.y.taps - 1;
   size_t size = nn_mul(nn_mul(wide, high),
@@ -173,7 +94,7 @@ static size_t winograd_at_hand(const nn_layer *l, const nn_blob *in,
                                const nn_blob *top) {
   size_t all = nn_pieces((size_t)top->w, 2) * nn_pieces((size_t)top->h, 2);
   size_t some = WINOGRAD_VALUES /
-                (winograd_cut_of(l, in).total * (size_t)l->group);
+                (nn_cut_of(l, in).total * (size_t)l->group);
   if (some < WINOGRAD_TILES) some = WINOGRAD_TILES;
   return all < some ? all : some;
 }
@@ -181,94 +102,9 @@ static size_t winograd_at_hand(const nn_layer *l, const nn_blob *in,
 size_t nn_winograd_scratch(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   size_t copy = winograd_copy_size(l, in, top);
-  size_t values = winograd_at_hand(l, in, top) * (size_t)l->group *
-                  winograd_cut_of(l, in).total;
+  size_t values = nn_mul(winograd_at_hand(l, in, top) * (size_t)l->group,
+                         nn_cut_of(l, in).total);
   return copy > SIZE_MAX - values ? SIZE_MAX : copy + values;
-}
-
-/* Weights ----------------------------------------------------------------- */
-
-/* G g G' of one piece. */
-static void winograd_filter(double g[3][3], double out[16]) {
-  double half[4][3];
-  for (int x = 0; x < 3; x++) {
-    double a = g[0][x], b = g[1][x], c = g[2][x];
-    half[0][x] = a;
-    half[1][x] = (a + b + c) / 2;
-    half[2][x] = (a - b + c) / 2;
-    half[3][x] = c;
-  }
-  for (int y = 0; y < 4; y++) {
-    double a = half[y][0], b = half[y][1], c = half[y][2];
-    out[4 * y] = a;
-    out[4 * y + 1] = (a + b + c) / 2;
-    out[4 * y + 2] = (a - b + c) / 2;
-    out[4 * y + 3] = c;
-  }
-}
-
-/* The taps of piece (py, px) that phase (y, x) of the strides gives. */
-static void winograd_taps(const nn_layer *l, const winograd_cut *cut,
-                          const float *w, size_t py, size_t px, size_t y,
-                          size_t x, double g[3][3]) {
-  size_t high = py < cut->y.threes ? 3 : 2, wide = px < cut->x.threes ? 3 : 2;
-  for (size_t i = 0; i < 3; i++) {
-    for (size_t j = 0; j < 3; j++) {
-      size_t ky = (winograd_start(&cut->y, py) + i) * cut->y.stride + y;
-      size_t kx = (winograd_start(&cut->x, px) + j) * cut->x.stride + x;
-      int inside = i < high && j < wide && ky < (size_t)l->kernel[0] &&
-                   kx < (size_t)l->kernel[1];
-      g[i][j] = inside ? (double)w[ky * (size_t)l->kernel[1] + kx] : 0;
-    }
-  }
-}
-
-/* One piece of all filters of a group: as [place][panel][channel of all pieces]
-** [output of the panel], of which `piece` is this one's number. */
-static void winograd_pack(const nn_layer *l, const winograd_cut *cut,
-                          const float *w, size_t channels, size_t wide,
-                          size_t py, size_t px, float *to) {
-  size_t panels = nn_pieces(channels, wide);
-  size_t taps = (size_t)l->kernel[0] * (size_t)l->kernel[1];
-  size_t phases = cut->y.stride * cut->x.stride, each = cut->depth / phases;
-  for (size_t o = 0; o < channels; o++, w += each * taps) {
-    for (size_t d = 0; d < cut->depth; d++) {
-      double g[3][3], u[16];
-      winograd_taps(l, cut, w + d % each * taps, py, px,
-                    d / each / cut->x.stride, d / each % cut->x.stride, g);
-      winograd_filter(g, u);
-      for (size_t i = 0; i < 16; i++) {
-        const winograd_place *p = &cut->place[i];
-        size_t across = winograd_count(&cut->x, i % 4);
-        if (py >= winograd_count(&cut->y, i / 4) || px >= across) continue;
-        size_t k = (py * across + px) * cut->depth + d;
-        to[(p->before * panels + o / wide * p->depth + k) * wide + o % wide] =
-            (float)u[i];
-      }
-    }
-  }
-}
-
-nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
-  winograd_cut cut = winograd_cut_of(layer, in);
-  size_t groups = (size_t)layer->group;
-  size_t channels = (size_t)model->blobs[layer->top].c / groups;
-  size_t wide = (size_t)model->floats->columns;
-  size_t group = nn_mul(nn_pieces(channels, wide) * wide, cut.total);
-  float *to = nn_model_alloc(model, nn_mul(groups, group), sizeof(float));
-  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
-  layer->winograd = to;
-  const float *w = layer->weight;
-  for (size_t g = 0; g < groups; g++, to += group) {
-    for (size_t i = 0; i < cut.y.pieces * cut.x.pieces; i++) {
-      winograd_pack(layer, &cut, w, channels, wide, i / cut.x.pieces,
-                    i % cut.x.pieces, to);
-    }
-    w += channels * (size_t)in->c / groups * (size_t)layer->kernel[0] *
-         (size_t)layer->kernel[1];
-  }
-  return NN_OK;
 }
 
 /* The input --------------------------------------------------------------- */
@@ -296,7 +132,7 @@ static void winograd_turn_row(const float *from, size_t plane, size_t step,
 /* What phase (y, x) of the strides sees of an input row, in all groups. */
 static void winograd_phase(const winograd_job *job, const float *row, size_t y,
                            size_t x, float *to) {
-  const winograd_axis *a = &job->cut.x;
+  const nn_cut_axis *a = &job->cut.x;
   size_t left = (size_t)job->layer->pad[1], w = (size_t)job->in->w;
   size_t plane = w * (size_t)job->in->h;
   size_t each = (size_t)job->in->c / job->groups;
@@ -380,18 +216,18 @@ WINOGRAD_INLINE winograd_piece(const winograd_job *job, const float *from,
 /* Piece (py, px) of a group and a tile. */
 static void winograd_place_piece(const winograd_job *job, size_t g,
                                  size_t tile, size_t py, size_t px) {
-  const winograd_cut *cut = &job->cut;
+  const nn_cut *cut = &job->cut;
   size_t at = job->first + tile;
-  size_t y = at / job->wide * 2 + winograd_start(&cut->y, py);
-  size_t x = at % job->wide * 2 + winograd_start(&cut->x, px);
+  size_t y = at / job->wide * 2 + nn_cut_start(&cut->y, py);
+  size_t x = at % job->wide * 2 + nn_cut_start(&cut->x, px);
   const float *from = job->copy + y * job->row + x * job->apart +
                       g * cut->depth;
   float *to[16];
   for (size_t i = 0; i < 16; i++) {
-    const winograd_place *p = &cut->place[i];
+    const nn_cut_place *p = &cut->place[i];
     to[i] = job->values + (g * cut->total + p->before) * job->tiles +
             tile * p->depth +
-            (py * winograd_count(&cut->x, i % 4) + px) * cut->depth;
+            (py * nn_cut_count(&cut->x, i % 4) + px) * cut->depth;
   }
   if (py < cut->y.threes) {
     if (px < cut->x.threes) winograd_piece(job, from, 4, 4, to);
@@ -558,7 +394,7 @@ static void winograd_panel(const nn_float_form *form, const float *a,
 /* The weights of a group and a place, panel by panel. */
 static const float *winograd_weights(const winograd_job *job, size_t g,
                                      size_t place, size_t panel) {
-  const winograd_place *p = &job->cut.place[place];
+  const nn_cut_place *p = &job->cut.place[place];
   size_t wide = (size_t)job->form->columns;
   size_t panels = nn_pieces(job->channels, wide);
   return job->layer->winograd + ((g * job->cut.total + p->before) * panels +
@@ -630,7 +466,7 @@ void nn_winograd_run(const nn_step *step) {
   job.layer = l;
   job.in = &step->blobs[l->bottom[0]];
   job.top = &step->blobs[l->top];
-  job.cut = winograd_cut_of(l, job.in);
+  job.cut = nn_cut_of(l, job.in);
   job.groups = (size_t)l->group;
   job.channels = (size_t)job.top->c / job.groups;
   job.wide = nn_pieces((size_t)job.top->w, 2);
