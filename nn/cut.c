@@ -80,7 +80,7 @@ int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
 /* Weights ----------------------------------------------------------------- */
 
 /* G g G' of one piece. */
-static void cut_filter(double g[3][3], double out[16]) {
+static inline void cut_filter(double g[3][3], double out[16]) {
   double half[4][3];
   for (int x = 0; x < 3; x++) {
     double a = g[0][x], b = g[1][x], c = g[2][x];
@@ -98,47 +98,75 @@ static void cut_filter(double g[3][3], double out[16]) {
   }
 }
 
-/* The taps of piece (py, px) that phase (y, x) of the strides gives. */
-static void cut_taps(const nn_layer *l, const nn_cut *cut,
-                          const float *w, size_t py, size_t px, size_t y,
-                          size_t x, double g[3][3]) {
-  size_t high = py < cut->y.threes ? 3 : 2, wide = px < cut->x.threes ? 3 : 2;
-  for (size_t i = 0; i < 3; i++) {
-    for (size_t j = 0; j < 3; j++) {
-      size_t ky = (nn_cut_start(&cut->y, py) + i) * cut->y.stride + y;
-      size_t kx = (nn_cut_start(&cut->x, px) + j) * cut->x.stride + x;
-      int inside = i < high && j < wide && ky < (size_t)l->kernel[0] &&
-                   kx < (size_t)l->kernel[1];
-      g[i][j] = inside ? (double)w[ky * (size_t)l->kernel[1] + kx] : 0;
+/* A piece of a filter, in one phase of its strides: of the taps within the
+** filter, the first, how many, and from one to the next. */
+typedef struct cut_piece {
+  size_t first, high, wide, down, across;
+} cut_piece;
+
+static size_t cut_taps(const nn_cut_axis *a, size_t piece, size_t phase,
+                       int kernel, size_t *first) {
+  size_t most = piece < a->threes ? 3 : 2;
+  *first = nn_cut_start(a, piece) * a->stride + phase;
+  size_t left = *first < (size_t)kernel ? (size_t)kernel - *first : 0;
+  return nn_pieces(left, a->stride) < most ? nn_pieces(left, a->stride) : most;
+}
+
+/* Piece (py, px), phase (y, x). */
+static cut_piece cut_piece_of(const nn_layer *l, const nn_cut *cut, size_t py,
+                              size_t px, size_t y, size_t x) {
+  cut_piece p;
+  size_t row, column;
+  p.high = cut_taps(&cut->y, py, y, l->kernel[0], &row);
+  p.wide = cut_taps(&cut->x, px, x, l->kernel[1], &column);
+  p.first = row * (size_t)l->kernel[1] + column;
+  p.down = cut->y.stride * (size_t)l->kernel[1];
+  p.across = cut->x.stride;
+  return p;
+}
+
+/* Channel d of a piece of the outputs of one panel, which lie side by side:
+** filters are `apart` floats apart, places as `to` says. */
+static void cut_channel(const cut_piece *p, const float *w, size_t apart,
+                        size_t outputs, float *const to[16]) {
+  for (size_t o = 0; o < outputs; o++, w += apart) {
+    double g[3][3] = {{0}}, u[16];
+    const float *from = w + p->first;
+    for (size_t i = 0; i < p->high; i++, from += p->down) {
+      for (size_t j = 0; j < p->wide; j++) g[i][j] = (double)from[j * p->across];
+    }
+    cut_filter(g, u);
+    for (size_t i = 0; i < 16; i++) {
+      if (to[i]) to[i][o] = (float)u[i];
     }
   }
 }
 
-/* One piece of all filters of a group: as [place][panel][channel of all pieces]
-** [output of the panel], of which `piece` is this one's number. */
-static void cut_pack(const nn_layer *l, const nn_cut *cut,
-                          const float *w, size_t channels, size_t wide,
-                          size_t py, size_t px, float *to) {
+/* Piece (py, px) of all filters of a group: to [place][panel][channel of all
+** pieces][output of the panel]. */
+static void cut_pack(const nn_layer *l, const nn_cut *cut, const float *w,
+                     size_t channels, size_t wide, size_t py, size_t px,
+                     float *to) {
   size_t panels = nn_pieces(channels, wide);
   size_t taps = (size_t)l->kernel[0] * (size_t)l->kernel[1];
   size_t phases = cut->y.stride * cut->x.stride, each = cut->depth / phases;
-  for (size_t i = 0; i < panels * cut->depth * wide; i++) {
-    /* a panel's outputs side by side, since so they lie at each place */
-    size_t panel = i / wide / cut->depth, d = i / wide % cut->depth;
-    size_t o = panel * wide + i % wide;
-    double g[3][3], u[16];
-    if (o >= channels) continue;
-    cut_taps(l, cut, w + (o * each + d % each) * taps, py, px,
-             d / each / cut->x.stride, d / each % cut->x.stride, g);
-    cut_filter(g, u);
+  for (size_t i = 0; i < panels * cut->depth; i++) {
+    size_t panel = i / cut->depth, d = i % cut->depth, phase = d / each;
+    size_t first = panel * wide;
+    size_t outputs = channels - first < wide ? channels - first : wide;
+    cut_piece piece = cut_piece_of(l, cut, py, px, phase / cut->x.stride,
+                                   phase % cut->x.stride);
+    float *at[16];
     for (size_t j = 0; j < 16; j++) {
       const nn_cut_place *p = &cut->place[j];
       size_t across = nn_cut_count(&cut->x, j % 4);
-      if (py >= nn_cut_count(&cut->y, j / 4) || px >= across) continue;
       size_t k = (py * across + px) * cut->depth + d;
-      to[(p->before * panels + panel * p->depth + k) * wide + i % wide] =
-          (float)u[j];
+      int counts = py < nn_cut_count(&cut->y, j / 4) && px < across;
+      at[j] = counts ? to + (p->before * panels + panel * p->depth + k) * wide
+                     : NULL;
     }
+    cut_channel(&piece, w + (first * each + d % each) * taps, each * taps,
+                outputs, at);
   }
 }
 
