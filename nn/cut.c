@@ -44,11 +44,16 @@ static nn_cut_axis cut_axis(int kernel, int stride) {
   return a;
 }
 
-nn_cut nn_cut_of(const nn_layer *l, const nn_blob *in) {
+size_t nn_cut_depth(const nn_layer *l, const nn_blob *in) {
+  return (size_t)(in->c / l->group) * (size_t)l->stride[0] *
+         (size_t)l->stride[1];
+}
+
+nn_cut nn_cut_of(const nn_layer *l, size_t depth) {
   nn_cut c;
   c.y = cut_axis(l->kernel[0], l->stride[0]);
   c.x = cut_axis(l->kernel[1], l->stride[1]);
-  c.depth = (size_t)(in->c / l->group) * c.y.stride * c.x.stride;
+  c.depth = depth;
   c.total = 0;
   for (size_t i = 0; i < 16; i++) {
     c.place[i].before = c.total;
@@ -59,22 +64,24 @@ nn_cut nn_cut_of(const nn_layer *l, const nn_blob *in) {
   return c;
 }
 
-/* Those that save at least 46 of 100 multiplications; where fewer are saved,
-** B' and A' cost as much. */
-int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
-  const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  if (l->type != NN_CONVOLUTION || l->dilation[0] != 1 ||
-      l->dilation[1] != 1 || l->kernel[0] > CUT_SIDE ||
+/* At least 46 of 100; where fewer are saved, B' and A' cost as much. */
+int nn_cut_saves(const nn_layer *l) {
+  if (l->dilation[0] != 1 || l->dilation[1] != 1 || l->kernel[0] > CUT_SIDE ||
       l->kernel[1] > CUT_SIDE || l->stride[0] > l->kernel[0] ||
       l->stride[1] > l->kernel[1]) {
     return 0;
   }
-  nn_cut cut = nn_cut_of(l, in);
-  size_t direct = 4 * (size_t)(in->c / l->group) * (size_t)l->kernel[0] *
-                  (size_t)l->kernel[1];
-  return cut.y.pieces > 0 && cut.x.pieces > 0 && cut.depth >= CUT_LEAST &&
-         top->c / l->group >= CUT_LEAST && top->h * top->w >= 16 &&
-         cut.total * 100 <= direct * 54;
+  nn_cut cut = nn_cut_of(l, (size_t)l->stride[0] * (size_t)l->stride[1]);
+  return cut.y.pieces > 0 && cut.x.pieces > 0 &&
+         cut.total * 100 <= 54 * 4 * (size_t)l->kernel[0] *
+                                (size_t)l->kernel[1];
+}
+
+int nn_winograd_fits(const nn_layer *l, const nn_blob *blobs) {
+  const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
+  return l->type == NN_CONVOLUTION && nn_cut_saves(l) &&
+         nn_cut_depth(l, in) >= CUT_LEAST &&
+         top->c / l->group >= CUT_LEAST && top->h * top->w >= 16;
 }
 
 /* Weights ----------------------------------------------------------------- */
@@ -172,7 +179,7 @@ static void cut_pack(const nn_layer *l, const nn_cut *cut, const float *w,
 
 nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   const nn_blob *in = &model->blobs[layer->bottom[0]];
-  nn_cut cut = nn_cut_of(layer, in);
+  nn_cut cut = nn_cut_of(layer, nn_cut_depth(layer, in));
   size_t groups = (size_t)layer->group;
   size_t channels = (size_t)model->blobs[layer->top].c / groups;
   size_t wide = (size_t)model->floats->columns;

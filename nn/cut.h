@@ -1,6 +1,6 @@
 /*
-** How winograd.c's filters are cut: what cut.c finds out about a layer, and
-** what both files need to know of it.
+** How filters are cut for winograd.c and whole.c: what cut.c finds out about a
+** layer.
 */
 #ifndef BINHASH_NN_CUT_H
 #define BINHASH_NN_CUT_H
@@ -25,8 +25,13 @@ typedef struct nn_cut {
   size_t total;                /* depth of all places */
 } nn_cut;
 
-/* The cut of a layer's filters, whether or not it fits. */
-nn_cut nn_cut_of(const nn_layer *l, const nn_blob *in);
+/* The cut of a layer's filters, whether or not it fits: of a piece `depth`
+** channels are multiplied. */
+nn_cut nn_cut_of(const nn_layer *l, size_t depth);
+/* The channels of a group, in all phases of the strides. */
+size_t nn_cut_depth(const nn_layer *l, const nn_blob *in);
+/* Whether that saves enough multiplications. */
+int nn_cut_saves(const nn_layer *l);
 
 /* The tap at which a piece begins. */
 static inline size_t nn_cut_start(const nn_cut_axis *a, size_t piece) {

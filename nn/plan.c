@@ -300,8 +300,12 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   }
   plan_readers(model);
   if (model->kind == NN_INTEGER) {
+    nn_status ready = NN_OK;
     for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
-    return plan_arena(model, err);
+    for (int i = 0; i < model->layer_count && !ready; i++) {
+      ready = nn_whole_ready(model, &model->layers[i], err);
+    }
+    return ready ? ready : plan_arena(model, err);
   }
   const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */
   for (int i = 1; nn_float_kernels(i); i++) form = nn_float_kernels(i);

@@ -223,10 +223,7 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
       scratch < nn_crosscheck_scratch()) {
     scratch = nn_crosscheck_scratch();
   }
-  size_t threads = (size_t)nn_team_size(pass->team);
-  size_t private = model->kind == NN_FLOAT32 || threads > 1
-                       ? threads * NN_FLOAT_SCRATCH
-                       : 0;
+  size_t private = (size_t)nn_team_size(pass->team) * NN_FLOAT_SCRATCH;
   size_t fixed = private + model->arena + scratch;
   if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
     return nn_fail(err, NN_NOMEM, "out of memory");

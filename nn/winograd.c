@@ -78,10 +78,14 @@ typedef struct winograd_job {
 
 /* Memory ------------------------------------------------------------------ */
 
+static nn_cut winograd_cut(const nn_layer *l, const nn_blob *in) {
+  return nn_cut_of(l, nn_cut_depth(l, in));
+}
+
 /* Floats of the copy, filled up to cache lines. */
 static size_t winograd_copy_size(const nn_layer *l, const nn_blob *in,
                                  const nn_blob *top) {
-  nn_cut cut = nn_cut_of(l, in);
+  nn_cut cut = winograd_cut(l, in);
   size_t wide = nn_pieces((size_t)top->w, 2) * 2 + cut.x.taps - 1;
   size_t high = nn_pieces((size_t)top->h, 2) * 2 + cut.y.taps - 1;
   size_t size = nn_mul(nn_mul(wide, high),
@@ -94,7 +98,7 @@ static size_t winograd_at_hand(const nn_layer *l, const nn_blob *in,
                                const nn_blob *top) {
   size_t all = nn_pieces((size_t)top->w, 2) * nn_pieces((size_t)top->h, 2);
   size_t some = WINOGRAD_VALUES /
-                (nn_cut_of(l, in).total * (size_t)l->group);
+                (winograd_cut(l, in).total * (size_t)l->group);
   if (some < WINOGRAD_TILES) some = WINOGRAD_TILES;
   return all < some ? all : some;
 }
@@ -103,7 +107,7 @@ size_t nn_winograd_scratch(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   size_t copy = winograd_copy_size(l, in, top);
   size_t values = nn_mul(winograd_at_hand(l, in, top) * (size_t)l->group,
-                         nn_cut_of(l, in).total);
+                         winograd_cut(l, in).total);
   return copy > SIZE_MAX - values ? SIZE_MAX : copy + values;
 }
 
@@ -466,7 +470,7 @@ void nn_winograd_run(const nn_step *step) {
   job.layer = l;
   job.in = &step->blobs[l->bottom[0]];
   job.top = &step->blobs[l->top];
-  job.cut = nn_cut_of(l, job.in);
+  job.cut = winograd_cut(l, job.in);
   job.groups = (size_t)l->group;
   job.channels = (size_t)job.top->c / job.groups;
   job.wide = nn_pieces((size_t)job.top->w, 2);
