@@ -42,6 +42,7 @@ _Static_assert(16 * WHOLE_TILES * NN_INT_BLOCK + WHOLE_VALUES / 2 <=
 
 #define WHOLE_INLINE static inline __attribute__((always_inline)) void
 
+typedef uint8_t whole_bytes __attribute__((vector_size(8)));
 typedef int16_t whole_vector __attribute__((vector_size(16)));
 typedef int32_t whole_words __attribute__((vector_size(16)));
 typedef uint32_t whole_modulo __attribute__((vector_size(16)));
@@ -176,11 +177,10 @@ nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
 
 /* n <= 8 bytes as numbers, zeros behind them. */
 static inline whole_vector whole_load(const uint8_t *p, size_t n) {
-  int16_t x[WHOLE_LANES] = {0};
-  whole_vector v;
-  for (size_t i = 0; i < n; i++) x[i] = p[i];
-  memcpy(&v, x, sizeof(v));
-  return v;
+  whole_bytes x = {0};
+  if (n == WHOLE_LANES) memcpy(&x, p, sizeof(x));
+  else memcpy(&x, p, n);
+  return __builtin_convertvector(x, whole_vector);
 }
 
 /* B' d B of n <= 8 channels of a piece, the fourth row or column of places only
@@ -370,9 +370,7 @@ static void whole_divide(whole_job *job, size_t threads) {
   job->each = nn_pieces(nn_pieces(job->tiles, job->strips), NN_PAIR_ROWS) *
               NN_PAIR_ROWS;
   job->strips = nn_pieces(job->tiles, job->each);
-  job->parts = threads > 1 && job->strips < 4 * threads
-                   ? nn_pieces(4 * threads, job->strips)
-                   : 1;
+  job->parts = threads > 1 ? nn_pieces(2 * threads, job->strips) : 1;
   job->part = nn_pieces(job->blocks, job->parts);
   job->parts = nn_pieces(job->blocks, job->part);
 }
