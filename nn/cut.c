@@ -140,7 +140,9 @@ static void cut_channel(const cut_piece *p, const float *w, size_t apart,
     double g[3][3] = {{0}}, u[16];
     const float *from = w + p->first;
     for (size_t i = 0; i < p->high; i++, from += p->down) {
-      for (size_t j = 0; j < p->wide; j++) g[i][j] = (double)from[j * p->across];
+      for (size_t j = 0; j < p->wide; j++) {
+        g[i][j] = (double)from[j * p->across];
+      }
     }
     cut_filter(g, u);
     for (size_t i = 0; i < 16; i++) {

@@ -299,9 +299,10 @@ const nn_int_form *nn_int_kernels(int i);
 const nn_int_form *nn_int_kernels_for(unsigned cpu, int i);
 
 /*
-** halves.c: out[r * NN_INT_BLOCK + o] is the sum over i < 2 * pairs of a[r * lda
-** + i] * weight[(i / 2 * NN_INT_BLOCK + o) * 2 + i % 2] modulo 2^32, for r <
-** rows <= NN_PAIR_ROWS; weights are 64-byte aligned, two products fit 32 bits.
+** halves.c: out[r * NN_INT_BLOCK + o] is the sum over i < 2 * pairs of a[r *
+** lda + i] * weight[(i / 2 * NN_INT_BLOCK + o) * 2 + i % 2] modulo 2^32, for r
+** < rows <= NN_PAIR_ROWS; weights are 64-byte aligned, and two products fit 32
+** bits.
 */
 #define NN_PAIR_ROWS 6
 typedef void (*nn_halves)(int rows, size_t pairs, const int16_t *a, size_t lda,

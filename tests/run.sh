@@ -69,8 +69,10 @@ suite_asan() {
 # OpenBLAS in the calling thread: how its own threads meet is not seen.
 suite_tsan() {
   if setarch -R true 2>/dev/null; then
-    OPENBLAS_NUM_THREADS=1 setarch -R build/tsan/test_bulk 2>&1 ||
-      echo "not ok - tsan test_bulk exited with status $?"
+    for test in test_bulk test_floats; do
+      OPENBLAS_NUM_THREADS=1 setarch -R build/tsan/$test 2>&1 ||
+        echo "not ok - tsan $test exited with status $?"
+    done
   else
     echo "ok - tsan # SKIP setarch -R is not allowed here"
   fi

@@ -21,7 +21,7 @@ tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
-tsan-tests: $(S)/test_bulk
+tsan-tests: $(S)/test_bulk $(S)/test_floats
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
