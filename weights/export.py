@@ -1,15 +1,27 @@
 """From a trained backbone and its heads (recipe.py) to an integer model file.
 
 The network is written down as weights/README.md describes it, in float32 and
-with the norms folded into the convolutions; quantise.py makes integers of it
-with pictures to calibrate on; pack.py writes the file.  A maximum over 2x2
-stands behind the ReLU here and before the norm in training, which is the same:
-norms have no gain of their own, so all three are monotone.
-"""
-import numpy as np
+with the norms folded into the convolutions and the latent layers;
+`build/binhash-import model --int8` makes integers of it, with training pictures
+to calibrate on.  A maximum over 2x2 stands behind the ReLU here and before the
+norm in training, which is the same: norms of convolutions have no gain of their
+own, so all three are monotone.
 
-from pack import cost, pack
-from quantise import quantise
+A MirrorMean is put into the integer network afterwards, since a float32 one has
+none: it changes no tensor and no range.
+"""
+import json
+import os
+import sqlite3
+import struct
+import subprocess
+
+import torch
+
+from pack import ALIGN, cost, pack
+
+IMPORT = os.path.join(os.path.dirname(__file__), '..', 'build',
+                      'binhash-import')
 
 
 class Description:
@@ -33,7 +45,8 @@ class Description:
     def convolution(self, name, bottom, block):
         weight, bias = block.folded()
         self.weighted(name, 'Convolution', bottom, weight, bias,
-                      kernel_size=[3, 3], pad=[1, 1, 1, 1],
+                      kernel_size=list(block.conv.kernel_size),
+                      pad=list(block.conv.padding) * 2,
                       stride=list(block.conv.stride))
         return self.add(name + '.relu', 'ReLU', [name])
 
@@ -48,54 +61,97 @@ class Description:
             for j, block in enumerate(branch, 1):
                 y = self.convolution('branch%d.%d' % (i, j), y, block)
             x = self.add('sum%d' % i, 'Eltwise', [x, y], operation='SUM')
-        return self.add('features', 'Pooling', [x], pool='MAX',
+        return x
+
+    def largest(self, name, bottom):
+        return self.add(name, 'Pooling', [bottom], pool='MAX',
                         global_pooling=True)
 
-    def head(self, name, features, latent, classifier, classes):
+    def latent(self, name, bottom, linear, norm):
+        """Logits, the norm behind them folded in."""
+        gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = linear.binary() if hasattr(linear, 'binary') else linear.weight
+        return self.weighted(name, 'InnerProduct', bottom,
+                             weight * gain[:, None],
+                             (linear.bias - norm.running_mean) * gain +
+                             norm.bias)
+
+    def head(self, name, features, head, classes):
         """Layers NAME (logits), NAME.sigmoid, NAME.scores and NAME.prob."""
-        weight = latent.binary() if hasattr(latent, 'binary') else latent.weight
-        head = {'name': name, 'features': features, 'latent': self.weighted(
-            name, 'InnerProduct', features, weight, latent.bias)}
-        if classifier is not None:
-            x = self.add(name + '.sigmoid', 'Sigmoid', [name])
-            x = self.weighted(name + '.scores', 'InnerProduct', x,
-                              classifier.weight, classifier.bias)
-            head['classifier'] = self.add(name + '.prob', 'Softmax', [x])
-            head['classes'] = classes
-        return head
+        self.latent(name, features, head.latent, head.norm)
+        x = self.add(name + '.sigmoid', 'Sigmoid', [name])
+        x = self.weighted(name + '.scores', 'InnerProduct', x,
+                          head.classifier.weight, head.classifier.bias)
+        return {'name': name, 'features': features, 'latent': name,
+                'classifier': self.add(name + '.prob', 'Softmax', [x]),
+                'classes': classes}
 
 
-def mirrored(network):
-    """The same with the features of a picture and its mirror image averaged."""
+def mirrored(path, name):
+    """Puts a MirrorMean behind a layer of a model file and gives it its name,
+    so that what reads the layer reads the mean."""
+    with open(path, 'rb') as f:
+        length, = struct.unpack('<Q', f.read(8))
+        header = json.loads(f.read(length))
+        tensors = f.read()
+    network = json.loads(header['__metadata__']['network'])
     layers = []
     for layer in network['layers']:
-        if layer['name'] == 'features':
-            layers.append(dict(layer, name='maximum'))
-            layer = dict(name='features', type='MirrorMean',
-                         bottom=['maximum'])
         layers.append(layer)
-    return dict(network, layers=layers)
+        if layer['name'] == name:
+            layers[-1] = dict(layer, name=name + '.one')
+            layers.append({'name': name, 'type': 'MirrorMean',
+                           'bottom': [name + '.one']})
+    network['layers'] = layers
+    header['__metadata__']['network'] = json.dumps(
+        network, separators=(',', ':'), ensure_ascii=False)
+    text = json.dumps(header, separators=(',', ':'),
+                      ensure_ascii=False).encode()
+    text += b' ' * (-(8 + len(text)) % ALIGN)
+    with open(path + '.new', 'wb') as f:
+        f.write(struct.pack('<Q', len(text)) + text + tensors)
+    os.replace(path + '.new', path)
+    return network
 
 
-def export(path, net, heads, pixels, mean, std, mirror, crop=False):
-    """heads: (name, latent, classifier or None, names of classes) each;
-    pixels: uint8 [n, 3, h, w] to calibrate on."""
-    net.eval()
-    description = Description()
-    features = description.backbone(net)
-    listed = [description.head(name, features, *head)
-              for name, *head in heads]
-    height, width = pixels.shape[2:]
+def samples(path, sources, where='1', count=1024):
+    """An SQLite file with training pictures to calibrate on, from all of the
+    training data."""
+    if os.path.exists(path):
+        os.remove(path)
+    db = sqlite3.connect(path)
+    db.execute('CREATE TABLE images(id INTEGER PRIMARY KEY, image BLOB)')
+    for source in sources:
+        db.execute('ATTACH ? AS s', (source,))
+        db.execute("""INSERT INTO images(image) SELECT image FROM (
+            SELECT image, row_number() OVER (ORDER BY id) AS i,
+              count(*) OVER () AS n
+            FROM s.images WHERE split = 'train' AND %s)
+            WHERE i * ? / n > (i - 1) * ? / n""" % where,
+                   (count // len(sources),) * 2)
+        db.commit()
+        db.execute('DETACH s')
+    db.close()
+    return path
+
+
+def export(path, description, heads, side, mean, std, pictures, mirror=None,
+           **preprocess):
+    """Writes the integer model.  heads: of the model file; pictures: what
+    samples() made; mirror: behind which layer."""
     network = {
-        'input': {'name': 'data', 'channels': 3, 'height': height,
-                  'width': width},
-        'preprocess': {'order': 'RGB', 'resize': 'area',
-                       'aspect': 'crop' if crop else 'stretch',
-                       'mean': list(mean), 'scale': [1 / s for s in std]},
-        'layers': description.layers, 'heads': listed}
-    nhwc = np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
-    network, tensors = quantise(network, description.tensors, nhwc)
+        'input': {'name': 'data', 'channels': 3, 'height': side,
+                  'width': side},
+        'preprocess': dict({'order': 'RGB', 'resize': 'area',
+                            'aspect': 'stretch', 'reduced_jpeg': 4,
+                            'mean': list(mean), 'scale': [1 / s for s in std]},
+                           **preprocess),
+        'layers': description.layers, 'heads': heads}
+    plain = path + '.float32'
+    pack(plain, network, description.tensors, int8=False)
+    subprocess.run([IMPORT, 'model', plain, '--int8', pictures, '-o', path],
+                   check=True)
+    os.remove(plain)
     if mirror:
-        network = mirrored(network)
-    size = pack(path, network, tensors)
-    print('%s: %d bytes, %s' % (path, size, cost(network)))
+        network = mirrored(path, mirror)
+    print('%s: %d bytes, %s' % (path, os.path.getsize(path), cost(network)))

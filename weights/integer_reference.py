@@ -8,7 +8,7 @@ float32 too, those of the named layer, the last one's when none is named.  That
 is how build/binhash-run reads and writes, and every byte must be the same.
 
 This is the section "Integer networks" of weights/README.md and nothing else: it
-shares no code with what makes such networks (quantise.py) or checks them
+shares no code with what makes such networks (binhash-import) or checks them
 (integer_form.py), and trusts the file that it reads.  Sums of products are
 taken in float64, which is exact below 2^53, all else in int64.  From Python:
 
@@ -197,6 +197,13 @@ def flatten(blob):
     return flat, zero.reshape(-1, 1, 1), scale
 
 
+def sliced(layer, blob):
+    q, zero, scale = blob
+    part = [slice(None)] * 4
+    part[layer.get('axis', 1)] = slice(layer['begin'], layer['end'])
+    return q[tuple(part)], zero.reshape(-1)[:1].reshape(1, 1, 1), scale
+
+
 def computed(layer, tensors, blobs):
     kind, first = layer['type'], blobs[0]
     if kind in ('Convolution', 'InnerProduct'):
@@ -207,6 +214,8 @@ def computed(layer, tensors, blobs):
         return (np.maximum(first[0], first[1]),) + first[1:]
     if kind == 'Flatten':
         return flatten(first)
+    if kind == 'Slice':
+        return sliced(layer, first)
     if kind in ('Eltwise', 'Concat'):
         return mixed(layer, blobs)
     if kind == 'Sigmoid':

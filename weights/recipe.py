@@ -19,9 +19,10 @@ before the fall is kept, so a longer training can start from there.  Latent
 units are pressed towards 0 and 1 in the fall's second half alone: from the
 first step on it would freeze random bits.
 
-Everything random is drawn from (seed, step), so a run that was cut off goes on
-from its last checkpoint with the same numbers as one that was not.  bfloat16 on
-CPUs and GPUs alike.
+Everything random is drawn from (seed, step) where the pictures lie, so a run
+that was cut off goes on from its last checkpoint with the same numbers as one
+that was not.  bfloat16 on CPUs and GPUs alike.  With `--minutes` the rate
+follows the clock and not the count of steps: for a machine that is lent.
 """
 import os
 import time
@@ -32,11 +33,12 @@ from torch import nn
 
 
 class ConvNorm(nn.Module):
-    """3x3 convolution, maximum over 2x2 where asked for, norm, ReLU."""
+    """Convolution, maximum over 2x2 where asked for, norm, ReLU."""
 
-    def __init__(self, c_in, c_out, pool=False, stride=1):
+    def __init__(self, c_in, c_out, pool=False, stride=1, kernel=3):
         super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride,
+                              padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(c_out)
         self.norm.weight.requires_grad_(False)
         self.pool = pool
@@ -68,12 +70,15 @@ class Backbone(nn.Module):
             for w, n in zip(widths[1:], branches))
         self.width = widths[-1]
 
-    def forward(self, x):
+    def maps(self, x):
         x = self.stem(x)
         for down, branch in zip(self.down, self.branch):
             x = down(x)
             x = x + branch(x)
-        return x.float().amax((2, 3))
+        return x
+
+    def forward(self, x):
+        return self.maps(x).float().amax((2, 3))
 
 
 class BinaryLinear(nn.Linear):
@@ -95,6 +100,7 @@ class Head(nn.Module):
     def __init__(self, width, bits, classes, latent=nn.Linear):
         super().__init__()
         self.latent = latent(width, bits)
+        self.norm = nn.BatchNorm1d(bits)
         self.classifier = nn.Linear(bits, classes)
         nn.init.normal_(self.latent.weight, std=0.05)
         nn.init.zeros_(self.latent.bias)
@@ -102,7 +108,7 @@ class Head(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, features):
-        logits = self.latent(features)
+        logits = self.norm(self.latent(features))
         return logits, self.classifier(torch.sigmoid(logits))
 
 
@@ -174,25 +180,63 @@ def shifted(x, pad, flip, rng):
     `flip` mirrored."""
     n, _, h, w = x.shape
     x = F.pad(x, (pad, pad, pad, pad), mode='reflect').permute(0, 2, 3, 1)
-    top = torch.randint(0, 2 * pad + 1, (n, 1), generator=rng)
-    left = torch.randint(0, 2 * pad + 1, (n, 1), generator=rng)
-    i, j = torch.arange(h), torch.arange(w)
-    rows = (top + i).to(x.device)
-    cols = (left + torch.where(flip[:, None], w - 1 - j, j)).to(x.device)
+    top, left = (torch.randint(0, 2 * pad + 1, (n, 1), generator=rng,
+                               device=x.device) for _ in range(2))
+    i, j = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
+    rows = top + i
+    cols = left + torch.where(flip[:, None], w - 1 - j, j)
     n = torch.arange(n, device=x.device)[:, None, None]
     return x[n, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
+def squares(x, sides, rng):
+    """[n, 1, h, w]: a rectangle of `sides` [n, 2] somewhere in each picture,
+    its middle inside."""
+    n, _, h, w = x.shape
+    inside = []
+    for side, long in ((sides[:, :1], h), (sides[:, 1:], w)):
+        middle = torch.rand((n, 1), generator=rng, device=x.device) * long
+        at = torch.arange(long, device=x.device) + 0.5
+        inside.append((at - middle).abs() * 2 <= side)
+    return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+
+
 def holed(x, side, rng):
     """A square of zeros somewhere in each picture."""
-    n, _, h, w = x.shape
-    y0 = torch.randint(-(side // 2), h - side // 2, (n, 1), generator=rng)
-    x0 = torch.randint(-(side // 2), w - side // 2, (n, 1), generator=rng)
-    i, j = torch.arange(h), torch.arange(w)
-    hole = (((i >= y0) & (i < y0 + side))[:, :, None] &
-            ((j >= x0) & (j < x0 + side))[:, None, :])
-    return x.masked_fill(hole[:, None].to(x.device), 0).contiguous(
+    sides = torch.full((len(x), 2), float(side), device=x.device)
+    return x.masked_fill(squares(x, sides, rng), 0).contiguous(
         memory_format=torch.channels_last)
+
+
+def mixed(x, rng):
+    """Each picture with a rectangle of the one before it (CutMix; Yun and
+    others 2019), and the share of itself that it kept: 1 in half of them."""
+    n, _, h, w = x.shape
+    cut = torch.rand((n, 1), generator=rng, device=x.device).sqrt()
+    cut = cut * (torch.rand((n, 1), generator=rng, device=x.device) < 0.5)
+    sides = torch.cat([cut * h, cut * w], 1)
+    there = squares(x, sides, rng)
+    x = torch.where(there, x.roll(1, 0), x).contiguous(
+        memory_format=torch.channels_last)
+    return x, 1 - there.float().mean((1, 2, 3))
+
+
+def cross_entropy(scores, labels, kept=None):
+    """Label smoothing of 0.1; with `kept`, of pictures that `mixed` made."""
+    if kept is None:
+        return F.cross_entropy(scores, labels, label_smoothing=0.1)
+    own, other = (F.cross_entropy(scores, t, label_smoothing=0.1,
+                                  reduction='none')
+                  for t in (labels, labels.roll(1, 0)))
+    return (kept * own + (1 - kept) * other).mean()
+
+
+def distilled(scores, teacher, temperature=2.0):
+    """Hinton, Vinyals and Dean 2015: what the teacher's probabilities are
+    worth in nats, at a temperature."""
+    t = temperature
+    return F.kl_div(F.log_softmax(scores / t, 1), F.log_softmax(teacher / t, 1),
+                    reduction='batchmean', log_target=True) * t * t
 
 
 def pressure(logits):
@@ -207,10 +251,13 @@ def order_of(n, seed, epoch):
 
 
 class Run:
-    """A training run: steps, rates, checkpoints, a line every 50 steps."""
+    """A training run: steps, rates, checkpoints, a line now and then."""
 
-    def __init__(self, net, path, images, batch, epochs, rate, seed):
+    def __init__(self, net, path, images, batch, epochs, rate, seed,
+                 minutes=None):
         self.net, self.path, self.seed = net, path, seed
+        self.minutes, self.device = minutes, next(net.parameters()).device
+        torch.backends.cudnn.benchmark = True
         self.images, self.batch = images, batch
         self.per_epoch = images // batch
         self.stable, self.decay = (int(self.per_epoch * e) for e in epochs)
@@ -229,7 +276,19 @@ class Run:
                     o.load_state_dict(state)
                 self.step = s['step']
                 break
-        self.first, self.began = self.step, time.time()
+        self.first = self.step
+        self.began = self.said = self.saved = time.time()
+
+    def clocked(self):
+        """With `minutes`: as many steps as will fit in, by the pace so far."""
+        done, took = self.step - self.first, time.time() - self.began
+        if self.minutes is None or done < 20:
+            return
+        share = self.stable / self.steps
+        self.steps = max(self.step + 1, self.first + int(
+            done / took * self.minutes * 60))
+        self.stable = int(share * self.steps)
+        self.decay = self.steps - self.stable
 
     def save(self, path):
         torch.save({'net': self.net.state_dict(), 'step': self.step,
@@ -242,12 +301,13 @@ class Run:
         """(rows, epoch, generator, how far in the fall) until it is done."""
         while self.step < self.steps:
             epoch = self.step // self.per_epoch
-            order = order_of(self.images, self.seed, epoch)
+            order = order_of(self.images, self.seed, epoch).to(self.device)
             self.net.train()
             for b in range(self.step % self.per_epoch, self.per_epoch):
-                if self.step == self.steps:
+                self.clocked()
+                if self.step >= self.steps:
                     break
-                rng = torch.Generator().manual_seed(
+                rng = torch.Generator(self.device).manual_seed(
                     self.seed * 7919 + self.step)
                 share, fall = schedule(self.step, self.stable, self.decay)
                 for o, highest in zip(self.rates, self.highest):
@@ -263,12 +323,15 @@ class Run:
         for o in self.rates:
             o.step()
         self.step += 1
-        if self.step == self.stable:
+        now, done = time.time(), self.step >= self.steps
+        if self.step == self.stable and self.minutes is None:
             self.save(self.path + '-stable.pt')
-        if self.step % 50 == 0 or self.step == self.steps:
+        if done or now - self.saved > 30:
             self.save(self.path + '.pt')
-            took = time.time() - self.began
-            done = self.step - self.first
-            print('step %d/%d loss %.4f, %.0f images/s, %.0f min left' % (
-                self.step, self.steps, loss.item(), done * self.batch / took,
-                took / done * (self.steps - self.step) / 60), flush=True)
+            self.saved = time.time()
+        if done or now - self.said > 10:
+            self.said, took = now, now - self.began
+            steps = self.step - self.first
+            print('step %d/%d loss %.4f, %.0f images/s, %.1f min left' % (
+                self.step, self.steps, loss.item(), steps * self.batch / took,
+                took / steps * (self.steps - self.step) / 60), flush=True)

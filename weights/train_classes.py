@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Train the models of pictures with class labels: cifar10-48 and mnist-48.
 
-    python3 weights/train_classes.py train  cifar10 --data CIFAR10.db
+    python3 weights/train_classes.py train  cifar10-teacher --data CIFAR10.db
+    python3 weights/train_classes.py train  cifar10 --data CIFAR10.db \
+        --teacher build/train/cifar10-teacher.pt
     python3 weights/train_classes.py export cifar10 --data CIFAR10.db OUT
     python3 weights/train_classes.py train  mnist   --data MNIST.db
     python3 weights/train_classes.py export mnist   --data MNIST.db OUT
@@ -10,6 +12,11 @@ One backbone and heads of several widths that learn together (recipe.py says
 how).  Beside them stand a head whose latent weights are -1 and +1, and a plain
 classifier of the features, which steadies the start; neither is part of the
 model, but `export --binary` writes the former alone, for a comparison.
+
+With a teacher, a wide network that is not shipped, the heads learn what it says
+of the very pixels that they see, mixed pictures too, and no labels (Beyer and
+others, "Knowledge distillation: a good teacher is patient and consistent", CVPR
+2022).  It has seen the same training images and no others.
 
 `train --holdout 5000` keeps the first 5,000 training images out and prints how
 each head does on them, which is how the choices in MODELS were made; the models
@@ -30,78 +37,140 @@ import recipe
 from pictures import class_names, load
 
 # mean (also what pads) and std are of the training pixels; shift and hole are
-# pixels of augmentation
+# pixels of augmentation, mix says whether pictures are mixed
+CIFAR10 = dict(mean=(125, 123, 114), std=(63.0, 62.1, 66.7), side=32,
+               mirror=True, shift=4, mix=True)
 MODELS = {
     'cifar10': dict(
-        mean=(125, 123, 114), std=(63.0, 62.1, 66.7), widths=(24, 64, 192, 256),
-        branches=(1, 1, 1), bits=(48, 12, 32, 64, 128), mirror=True, shift=2,
-        hole=0, epochs=(0.5, 7.5)),
+        CIFAR10, widths=(32, 96, 224, 384), branches=(1, 2, 2),
+        bits=(48, 12, 32, 64, 128), hole=0, epochs=(5, 95)),
+    'cifar10-teacher': dict(
+        CIFAR10, widths=(64, 256, 512, 768), branches=(2, 2, 2), bits=(),
+        hole=8, epochs=(5, 55)),
     'mnist': dict(
-        mean=(33, 33, 33), std=(78.6, 78.6, 78.6), widths=(16, 32, 64, 96),
-        branches=(1, 2, 2), bits=(48,), mirror=False, shift=3, hole=6,
-        epochs=(3, 4)),
+        mean=(33, 33, 33), std=(78.6, 78.6, 78.6), side=28, mirror=False,
+        widths=(16, 32, 64, 96), branches=(1, 2, 2), bits=(48,), shift=3,
+        hole=6, mix=False, epochs=(3, 4)),
 }
 BINARY = 48  # bits of the head with binary latent weights
 
 
 class Net(nn.Module):
-    def __init__(self, model, classes=10):
+    def __init__(self, widths, branches, bits, classes=10):
         super().__init__()
-        width = model['widths'][-1]
-        self.backbone = recipe.Backbone(model['widths'], model['branches'])
+        width = widths[-1]
+        self.backbone = recipe.Backbone(widths, branches)
         self.heads = nn.ModuleList(
-            recipe.Head(width, bits, classes) for bits in model['bits'])
-        self.heads.append(recipe.Head(width, BINARY, classes,
-                                      latent=recipe.BinaryLinear))
+            recipe.Head(width, n, classes) for n in bits)
+        if bits:
+            self.heads.append(recipe.Head(width, BINARY, classes,
+                                          latent=recipe.BinaryLinear))
         self.plain = nn.Linear(width, classes)
 
 
-def loss_of(net, x, labels, press, bfloat16):
+def network(model):
+    return Net(model['widths'], model['branches'], model['bits'])
+
+
+class Teachers:
+    """The mean of what some trained networks say."""
+
+    def __init__(self, paths, device):
+        self.nets = []
+        for path in paths:
+            kept = torch.load(path, map_location='cpu')['net']
+            model = MODELS['cifar10-teacher']
+            net = network(model)
+            net.load_state_dict(kept)
+            self.nets.append(net.to(
+                device, memory_format=torch.channels_last).eval())
+
+    def scores(self, x):
+        with torch.no_grad():
+            each = [torch.log_softmax(net.plain(net.backbone(x)).float(), 1)
+                    for net in self.nets]
+        return torch.stack(each).mean(0)
+
+
+def loss_of(net, x, labels, kept, teachers, press, bfloat16):
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
         features = net.backbone(x)
+        taught = teachers.scores(x) if teachers.nets else None
     features = features.float()
+    if taught is None:
+        def wrong(scores):
+            return recipe.cross_entropy(scores, labels, kept)
+    else:
+        def wrong(scores):
+            return recipe.distilled(scores, taught)
     outputs = [head(features) for head in net.heads]
-    loss = sum(F.cross_entropy(scores, labels, label_smoothing=0.1)
-               for _, scores in outputs) / len(outputs)
-    loss = loss + 0.5 * F.cross_entropy(net.plain(features), labels,
-                                        label_smoothing=0.1)
-    if press:
+    loss = 0.5 * wrong(net.plain(features))
+    if outputs:
+        loss = loss + sum(wrong(s) for _, s in outputs) / len(outputs)
+    if press and outputs:
         loss = loss + press * sum(recipe.pressure(logits)
                                   for logits, _ in outputs) / len(outputs)
     return loss
 
 
-def held_out(net, x, labels, mirror):
-    """Accuracy of each head and of the plain classifier."""
+def seen(net, x, mirror, bfloat16):
+    """Features and, for each head, (logits, scores), of many pictures."""
     net.eval()
-    hits = torch.zeros(len(net.heads) + 1)
+    features = []
     with torch.no_grad():
         for i in range(0, len(x), 500):
             a = x[i:i + 500]
-            with torch.autocast(a.device.type, torch.bfloat16):
+            with torch.autocast(a.device.type, torch.bfloat16,
+                                enabled=bfloat16):
                 f = net.backbone(a).float()
                 if mirror:
                     f = (f + net.backbone(a.flip(3)).float()) / 2
-            scores = [head(f)[1] for head in net.heads] + [net.plain(f)]
-            for j, s in enumerate(scores):
-                hits[j] += (s.argmax(1) == labels[i:i + 500]).sum()
+            features.append(f)
+        features = torch.cat(features)
+        outputs = [head(features) for head in net.heads]
+        outputs.append((None, net.plain(features)))
     net.train()
-    return ' '.join('%.4f' % (h / len(x)) for h in hits)
+    return outputs
+
+
+def held_out(net, x, labels, mirror, bfloat16):
+    """Accuracy of each head and of the plain classifier."""
+    return ' '.join('%.4f' % (scores.argmax(1) == labels).float().mean()
+                    for _, scores in seen(net, x, mirror, bfloat16))
+
+
+def mean_average_precision(query, asked, base, labels, k=1000):
+    """mAP@k of bits [n, b], AP over the hits within the first k, ties in the
+    order of the base."""
+    query, base = query.float() * 2 - 1, base.float() * 2 - 1
+    k = min(k, len(base))
+    order = torch.arange(len(base), device=base.device) / len(base)
+    ranks, total = torch.arange(1, k + 1, device=base.device), 0.0
+    for i in range(0, len(query), 100):
+        like = query[i:i + 100] @ base.T - order
+        top = like.topk(k, sorted=True).indices
+        hit = (labels[top] == asked[i:i + 100, None]).float()
+        precision = hit.cumsum(1) / ranks
+        total += ((precision * hit).sum(1) /
+                  hit.sum(1).clamp(min=1)).sum().item()
+    return total / len(query)
 
 
 def train(args, model):
     torch.manual_seed(args.seed)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    net = Net(model).to(device, memory_format=torch.channels_last)
+    net = network(model).to(device, memory_format=torch.channels_last)
+    teachers = Teachers(args.teacher, device)
     x, y = load([args.data], 'train')
-    held = args.holdout
+    held, bfloat16 = args.holdout, not args.float32
     x = recipe.normalise(x.to(device), model['mean'], model['std'])
     y = y.to(device)
     kept_x, kept_y, x, y = x[:held], y[:held], x[held:], y[held:]
-    mirrored = torch.randint(0, 2, (len(x),),
-                             generator=torch.Generator().manual_seed(args.seed))
+    mirrored = torch.randint(0, 2, (len(x),), generator=torch.Generator()
+                             .manual_seed(args.seed)).to(device)
     run = recipe.Run(net, args.out, len(x), args.batch,
-                     args.epochs or model['epochs'], args.rate, args.seed)
+                     args.epochs or model['epochs'], args.rate, args.seed,
+                     args.minutes)
     for rows, epoch, rng, fall in run.batches():
         # every picture one way round in one epoch, the other in the next
         flip = (mirrored[rows] + epoch) % 2 == 1
@@ -109,28 +178,43 @@ def train(args, model):
             flip[:] = False
         batch = recipe.shifted(x[rows], model['shift'], flip, rng)
         batch = recipe.holed(batch, model['hole'], rng)
-        run.learn(loss_of(net, batch, y[rows], args.press * recipe.late(fall),
-                          not args.float32))
-        if held and run.step % run.per_epoch == 0:
+        kept = None
+        if model['mix'] and fall < 0.9:
+            batch, kept = recipe.mixed(batch, rng)
+        run.learn(loss_of(net, batch, y[rows], kept, teachers,
+                          args.press * recipe.late(fall), bfloat16))
+        if held and run.step % (run.per_epoch * args.look) == 0:
             print('epoch %d held out' % (epoch + 1),
-                  held_out(net, kept_x, kept_y, model['mirror']), flush=True)
+                  held_out(net, kept_x, kept_y, model['mirror'], bfloat16),
+                  flush=True)
     if held:
-        print('held out', held_out(net, kept_x, kept_y, model['mirror']))
+        print('held out', held_out(net, kept_x, kept_y, model['mirror'],
+                                   bfloat16))
+        base, query = (seen(net, part, model['mirror'], bfloat16)
+                       for part in (x, kept_x))
+        print('mAP@1000', ' '.join(
+            '%d bits: %.4f' % (q.shape[1], mean_average_precision(
+                q > 0, kept_y, b > 0, y))
+            for (q, _), (b, _) in zip(query[:-1], base[:-1])), flush=True)
 
 
 def write(args, model):
-    from export import export
-    net = Net(model)
+    from export import Description, export, samples
+    net = network(model)
     net.load_state_dict(torch.load(args.out + '.pt',
                                    map_location='cpu')['net'])
-    names = ['%s-%d' % (args.model, bits) for bits in model['bits']]
-    names.append('%s-%d-binary' % (args.model, BINARY))
+    net.eval()
     classes = class_names(args.data)
-    heads = [(name, head.latent, head.classifier, classes)
-             for name, head in zip(names, net.heads)]
-    pixels, _ = load([args.data], 'train', limit=1000)
-    export(args.file, net.backbone, heads[-1:] if args.binary else heads[:-1],
-           pixels, model['mean'], model['std'], model['mirror'])
+    d = Description()
+    features = d.largest('features', d.backbone(net.backbone))
+    named = list(zip(('%s-%d' % (args.model, n) for n in model['bits']),
+                     net.heads))
+    if args.binary:
+        named = [('%s-%d-binary' % (args.model, BINARY), net.heads[-1])]
+    heads = [d.head(name, features, head, classes) for name, head in named]
+    export(args.file, d, heads, model['side'], model['mean'], model['std'],
+           samples(args.out + '.calibrate.db', [args.data]),
+           mirror=features if model['mirror'] else None)
 
 
 def main():
@@ -139,11 +223,17 @@ def main():
     t = sub.add_parser('train')
     t.add_argument('--epochs', type=float, nargs=2,
                    help='at the highest rate, and falling')
+    t.add_argument('--minutes', type=float,
+                   help='as many epochs, in this proportion, as fit in')
+    t.add_argument('--teacher', nargs='+', default=[],
+                   help='checkpoints of cifar10-teacher')
     t.add_argument('--batch', type=int, default=500)
     t.add_argument('--rate', type=float, default=0.06)
     t.add_argument('--press', type=float, default=0.1)
     t.add_argument('--seed', type=int, default=1)
     t.add_argument('--holdout', type=int, default=0)
+    t.add_argument('--look', type=int, default=1,
+                   help='epochs between two looks at what is held out')
     t.add_argument('--float32', action='store_true', help='no bfloat16')
     t.set_defaults(run=train)
     e = sub.add_parser('export')

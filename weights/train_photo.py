@@ -6,15 +6,18 @@
 
 Two 64-bit heads on one backbone for 64x64 pictures (recipe.py says how it
 learns; the stem takes every other pixel).  Each step takes two views of each
-picture (views.py).  photo-64 learns the classes of both views and, less, to
-tell a picture's views from those of others; copy-64 learns that alone and never
-sees a label.  While the rate is at its highest, views are made smaller
-(`--side`): that learns nearly as much a picture at half of the cost.
+picture (views.py).  photo-64 reads the maximum of each channel over the
+picture; it learns the classes of both views, to tell the views of a class from
+others, and, less, those of a picture.  copy-64 reads 64 channels at each of 4x4
+places, since copies have the same things in the same places; it learns to tell
+a picture's views from those of others and never sees a label.
 
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so
 trained is what the figures on unseen classes are measured with; the one that
-ships is trained on all.  `train` may be called again and again: it goes on
-where it was cut off, and does nothing once it is done.
+ships is trained on all.  --choose leaves out every eighth of those that are
+left as well, and prints how the heads do on them: what was chosen was chosen
+so.  `train` may be called again and again: it goes on where it was cut off, and
+does nothing once it is done.
 """
 import argparse
 import os
@@ -27,42 +30,48 @@ import recipe
 import views
 from pictures import class_names, load
 
-MEAN = (122, 115, 101)  # of the training pixels, RGB; also what pads
+MEAN = (122, 115, 101)  # of the training pixels, RGB
 STD = (70.0, 68.0, 71.0)
-WIDTHS = (24, 64, 192, 256)
-BRANCHES = (1, 1, 1)
+WIDTHS = (32, 96, 224, 384)
+BRANCHES = (2, 2, 2)
 BITS = 64
-SIDE = 64
+SIDE, PLACES, CHANNELS = 64, 16, 64
 
 
 class Net(nn.Module):
     def __init__(self, classes):
         super().__init__()
+        width = WIDTHS[-1]
         self.backbone = recipe.Backbone(WIDTHS, BRANCHES, stride=2)
-        self.photo = recipe.Head(WIDTHS[-1], BITS, classes)
-        self.copy = nn.Linear(WIDTHS[-1], BITS)
-        self.plain = nn.Linear(WIDTHS[-1], classes)
-        nn.init.normal_(self.copy.weight, std=0.05)
-        nn.init.zeros_(self.copy.bias)
+        self.photo = recipe.Head(width, BITS, classes)
+        self.patches = recipe.ConvNorm(width, CHANNELS, kernel=1)
+        self.copy = nn.Sequential(nn.Linear(CHANNELS * PLACES, BITS),
+                                  nn.BatchNorm1d(BITS))
+        self.plain = nn.Linear(width, classes)
+
+    def features(self, x):
+        """What photo-64 reads and what copy-64 reads."""
+        x = self.backbone.maps(x)
+        return (x.float().amax((2, 3)), self.patches(x).float().flatten(1))
 
 
-def loss_of(net, a, b, labels, args, press, side):
-    x = torch.cat([a, b])
-    if side < x.shape[-1]:
-        x = F.interpolate(x, size=(side, side), mode='area')
-    x = x.contiguous(memory_format=torch.channels_last)
+def loss_of(net, a, b, labels, args, press):
+    x = torch.cat([a, b]).contiguous(memory_format=torch.channels_last)
     with torch.autocast(x.device.type, torch.bfloat16,
                         enabled=not args.float32):
-        features = net.backbone(x)
-    features, labels = features.float(), labels.repeat(2)
-    n = len(a)
+        features, patches = net.features(x)
+    n, twice = len(a), labels.repeat(2)
     photo, scores = net.photo(features)
-    copy = net.copy(features)
-    loss = F.cross_entropy(scores, labels, label_smoothing=0.1)
-    loss = loss + 0.5 * F.cross_entropy(net.plain(features), labels,
-                                        label_smoothing=0.1)
-    loss = loss + args.contrast * views.contrast(photo[:n], photo[n:], 0.2)
-    loss = loss + views.contrast(copy[:n], copy[n:], 0.1)
+    copy = net.copy(patches)
+    loss = 0.5 * recipe.cross_entropy(net.plain(features), twice)
+    loss = loss + args.classes * recipe.cross_entropy(scores, twice)
+    if args.groups:
+        loss = loss + args.groups * views.contrast(photo[:n], photo[n:], 0.2,
+                                                   labels)
+    if args.contrast:
+        loss = loss + args.contrast * views.contrast(photo[:n], photo[n:], 0.2)
+    loss = loss + args.copies * views.contrast(copy[:n], copy[n:],
+                                               args.temperature)
     if press:
         loss = loss + press * (recipe.pressure(photo) + recipe.pressure(copy))
     return loss
@@ -76,91 +85,131 @@ def unseen():
                 if line.strip() and not line.startswith('#')}
 
 
-def found(codes, labels, k=10):
-    """Precision at k of bits among themselves, ties in their order."""
-    u = codes.float() * 2 - 1
-    total = 0.0
-    for i in range(0, len(u), 500):
-        like = u[i:i + 500] @ u.T - torch.arange(len(u)) * 1e-4
-        like[torch.arange(len(like)), torch.arange(i, i + len(like))] = -1e9
-        top = like.topk(k, 1).indices
-        total += (labels[top] == labels[i:i + 500, None]).float().sum().item()
-    return total / k / len(u)
-
-
-def held_out(net, x, labels, float32):
+def codes(net, x, float32):
+    """Bits of both heads for pictures, those of a mirror image with them."""
     net.eval()
-    photo, right = [], 0
+    photo, copy = [], []
     with torch.no_grad():
         for i in range(0, len(x), 500):
             a = recipe.normalise(x[i:i + 500], MEAN, STD)
             with torch.autocast(a.device.type, torch.bfloat16,
                                 enabled=not float32):
-                f = net.backbone(a).float() + net.backbone(a.flip(3)).float()
-            z, scores = net.photo(f / 2)
-            photo.append((z > 0).cpu())
-            right += (scores.argmax(1) == labels[i:i + 500]).sum().item()
+                f, g = net.features(torch.cat([a, a.flip(3)]))
+            f, g = (t[:len(a)] + t[len(a):] for t in (f, g))
+            photo.append(net.photo(f / 2)[0] > 0)
+            copy.append(net.copy(g / 2) > 0)
     net.train()
-    return right / len(x), found(torch.cat(photo), labels.cpu())
+    return torch.cat(photo).float() * 2 - 1, torch.cat(copy).float() * 2 - 1
+
+
+def precision(u, labels, k=10):
+    """Precision at k of bits -1 and 1 among themselves, ties in their order."""
+    total = 0.0
+    order = torch.arange(len(u), device=u.device) / len(u)
+    for i in range(0, len(u), 500):
+        like = u[i:i + 500] @ u.T - order
+        rows = torch.arange(len(like), device=u.device)
+        like[rows, i + rows] = -1e9
+        top = like.topk(k, 1).indices
+        total += (labels[top] == labels[i:i + 500, None]).float().sum().item()
+    return total / k / len(u)
+
+
+def recall(u, v, rate=1e-4):
+    """Of views v the share that is as near to its picture in u as one of
+    1 / rate pairs that are not the same is at most."""
+    like = v @ u.T
+    same = like.diagonal().clone()
+    like.fill_diagonal_(-u.shape[1])
+    count = int(rate * like.numel())
+    at = like.flatten().topk(count + 1).values[-1]
+    return (same > at).float().mean().item()
+
+
+def look(net, x, labels, args):
+    rng = torch.Generator(x.device).manual_seed(0)
+    a, copy = codes(net, x, args.float32)
+    v = torch.cat([views.view(x[i:i + 500], rng)
+                   for i in range(0, len(x), 500)])
+    b, edited = codes(net, v, args.float32)
+    print('held out: P@10 %.4f, of photo-64 %.4f and copy-64 %.4f of views '
+          'found, copy-64 P@10 %.4f' % (
+              precision(a, labels), recall(a, b), recall(copy, edited),
+              precision(copy, labels)), flush=True)
 
 
 def train(args):
     torch.manual_seed(args.seed)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    seen = None
-    if args.seen:
-        seen = sorted(set(range(len(class_names(args.data[0])))) - unseen())
-    x, y = load(args.data, 'train', seen)
-    if seen:
-        y = torch.searchsorted(torch.tensor(seen), y)
-    classes = int(y.max()) + 1
+    kept = set(range(len(class_names(args.data[0]))))
+    if args.seen or args.choose:
+        kept -= unseen()
+    x, y = load(args.data, 'train', kept)
     x, y = x.to(device), y.to(device)
-    held = args.holdout
-    kept_x, kept_y, x, y = x[:held], y[:held], x[held:], y[held:]
-    net = Net(classes).to(device, memory_format=torch.channels_last)
+    if args.choose:
+        out = torch.isin(y, torch.tensor(sorted(kept)[::8], device=device))
+        held_x, held_y, x, y = x[out], y[out], x[~out], y[~out]
+    seen = y.unique()
+    y = torch.searchsorted(seen, y)
+    net = Net(len(seen)).to(device, memory_format=torch.channels_last)
     run = recipe.Run(net, args.out, len(x), args.batch, args.epochs, args.rate,
-                     args.seed)
+                     args.seed, args.minutes)
     for rows, epoch, rng, fall in run.batches():
-        a, b = (recipe.normalise(views.view(x[rows], rng), MEAN, STD)
-                for _ in range(2))
+        a, b = (recipe.normalise(views.view(x[rows], rng, args.least), MEAN,
+                                 STD) for _ in range(2))
         run.learn(loss_of(net, a, b, y[rows], args,
-                          args.press * recipe.late(fall),
-                          SIDE if fall else args.side))
-        if held and run.step % run.per_epoch == 0:
-            print('epoch %d held out: accuracy %.4f, P@10 %.4f' % (
-                epoch + 1, *held_out(net, kept_x, kept_y, args.float32)), flush=True)
+                          args.press * recipe.late(fall)))
+        if args.choose and run.step % (run.per_epoch * 5) == 0:
+            look(net, held_x, held_y, args)
+    if args.choose:
+        look(net, held_x, held_y, args)
 
 
 def write(args):
-    from export import export
+    from export import Description, export, samples
     names = class_names(args.data[0])
-    kept = (sorted(set(range(len(names))) - unseen()) if args.seen
-            else range(len(names)))
+    kept = set(range(len(names))) - (unseen() if args.seen else set())
     net = Net(len(kept))
     net.load_state_dict(torch.load(args.out + '.pt',
                                    map_location='cpu')['net'])
-    pixels, _ = load(args.data, 'train', set(kept), limit=1000)
-    export(args.file, net.backbone,
-           [('photo-64', net.photo.latent, net.photo.classifier,
-             [names[label] for label in kept]),
-            ('copy-64', net.copy, None, None)],
-           pixels, MEAN, STD, mirror=True)
+    net.eval()
+    d = Description()
+    x = d.backbone(net.backbone)
+    patches = d.add('patches.flat', 'Flatten',
+                    [d.convolution('patches', x, net.patches)])
+    both = d.add('both', 'Concat', [d.largest('maximum', x), patches])
+    features = d.add('features', 'Slice', [both], begin=0, end=WIDTHS[-1])
+    places = d.add('places', 'Slice', [both], begin=WIDTHS[-1],
+                   end=WIDTHS[-1] + CHANNELS * PLACES)
+    heads = [d.head('photo-64', features, net.photo,
+                    [names[label] for label in sorted(kept)]),
+             {'name': 'copy-64', 'features': features,
+              'latent': d.latent('copy-64', places, *net.copy)}]
+    export(args.file, d, heads, SIDE, MEAN, STD,
+           samples(args.out + '.calibrate.db', args.data, 'label IN (%s)' %
+                   ', '.join(map(str, sorted(kept)))), mirror=both)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     sub = p.add_subparsers(dest='command', required=True)
     t = sub.add_parser('train')
-    t.add_argument('--epochs', type=float, nargs=2, default=[5, 3],
+    t.add_argument('--epochs', type=float, nargs=2, default=[3, 57],
                    help='at the highest rate, and falling')
-    t.add_argument('--side', type=int, default=48,
-                   help='of pictures at the highest rate')
-    t.add_argument('--batch', type=int, default=250, help='pictures a step')
-    t.add_argument('--rate', type=float, default=0.05)
+    t.add_argument('--minutes', type=float,
+                   help='as many epochs, in this proportion, as fit in')
+    t.add_argument('--batch', type=int, default=500, help='pictures a step')
+    t.add_argument('--rate', type=float, default=0.06)
+    t.add_argument('--classes', type=float, default=1, help='weights of losses')
+    t.add_argument('--groups', type=float, default=0.5)
     t.add_argument('--contrast', type=float, default=0.3)
+    t.add_argument('--copies', type=float, default=1)
+    t.add_argument('--temperature', type=float, default=0.1)
+    t.add_argument('--least', type=float, default=0.6,
+                   help='of a side that is left by a crop')
     t.add_argument('--press', type=float, default=0.1)
     t.add_argument('--seed', type=int, default=1)
-    t.add_argument('--holdout', type=int, default=0)
+    t.add_argument('--choose', action='store_true')
     t.add_argument('--float32', action='store_true', help='no bfloat16')
     t.set_defaults(run=train)
     e = sub.add_parser('export')

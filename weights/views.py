@@ -1,118 +1,174 @@
 """Views of one picture: what a copy of it may have gone through.
 
-Crops, other sizes, small rotations, mirror images, recompression, brightness,
-contrast, colour, grey and covered patches, all drawn from the generator that is
-passed in.  What the evaluation keeps for itself is not here: borders, blur,
-text.  Pictures are [n, 3, h, w] of bytes or of floats from 0 to 255.
+Crops, other sizes and shapes, small rotations, mirror images, recompression,
+brightness, contrast, colour, grey, covered and scribbled patches, all drawn
+from the generator that is passed in, where the pictures lie.  What the
+evaluation keeps for itself is not here: borders, blur, text.  Pictures are
+[n, 3, h, w] of floats from 0 to 255.
 """
-import io
+import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+
+# Annex K of ITU-T T.81: what libjpeg's qualities scale.
+LUMA = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+        14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+        18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+        49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99)
+CHROMA = (17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
+          24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
+          99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+          99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99)
+# JFIF 1.02: to luma and chroma, and back.
+YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5),
+       (0.5, -0.418688, -0.081312))
+RGB = ((1, 0, 1.402), (1, -0.344136, -0.714136), (1, 1.772, 0))
 
 
-def uniform(n, low, high, rng):
-    return low + (high - low) * torch.rand(n, generator=rng)
+class Draw:
+    """Random numbers of a batch, one for each picture."""
+
+    def __init__(self, x, rng):
+        self.n, self.device, self.rng = len(x), x.device, rng
+
+    def rand(self, *shape):
+        return torch.rand((self.n,) + shape, generator=self.rng,
+                          device=self.device)
+
+    def uniform(self, low, high, *shape):
+        return low + (high - low) * self.rand(*shape)
+
+    def chance(self, p, *shape):
+        return self.rand(*shape) < p
 
 
-def chance(n, p, rng):
-    return torch.rand(n, generator=rng) < p
-
-
-def moved(x, rng, least):
-    """A crop of `least` to all of each side, turned by up to 8 degrees in half
-    of the cases, mirrored in half; reflected where it reaches outside."""
-    n = len(x)
-    size = uniform(n, least, 1.0, rng)
-    wide, high = (size * uniform(n, 0.9, 1.1, rng) for _ in range(2))
-    wide, high = wide.clamp(max=1.0), high.clamp(max=1.0)
-    dx = (1 - wide) * uniform(n, -1, 1, rng)
-    dy = (1 - high) * uniform(n, -1, 1, rng)
-    angle = uniform(n, -0.14, 0.14, rng) * chance(n, 0.5, rng)
-    mirror = 1 - 2 * chance(n, 0.5, rng).float()
+def moved(x, rng, least, most=1.2):
+    """A crop of `least` to all of each side, or a fifth more than all, turned
+    by up to 10 degrees in half of the cases, mirrored in half; reflected where
+    it reaches outside."""
+    draw = Draw(x, rng)
+    size = draw.uniform(least, most)
+    wide, high = (size * draw.uniform(0.85, 1.15) for _ in range(2))
+    dx = (1 - wide) * draw.uniform(-1, 1)
+    dy = (1 - high) * draw.uniform(-1, 1)
+    angle = draw.uniform(-0.17, 0.17) * draw.chance(0.5)
+    mirror = 1 - 2 * draw.chance(0.5).float()
     c, s = torch.cos(angle), torch.sin(angle)
     theta = torch.stack([
         torch.stack([wide * c * mirror, -high * s, dx], 1),
-        torch.stack([wide * s * mirror, high * c, dy], 1)], 1).to(x.device)
+        torch.stack([wide * s * mirror, high * c, dy], 1)], 1)
     grid = F.affine_grid(theta, x.shape, align_corners=False)
     return F.grid_sample(x, grid, mode='bilinear', padding_mode='reflection',
                          align_corners=False)
 
 
 def smaller(x, rng):
-    """Some pictures at 0.4 to 0.8 of their size and back again."""
-    side = x.shape[-1]
-    to = int(side * uniform(1, 0.4, 0.8, rng))
-    pick = chance(len(x), 0.3, rng).to(x.device)
-    small = F.interpolate(x[pick], size=(to, to), mode='area')
-    x[pick] = F.interpolate(small, size=x.shape[-2:], mode='bilinear',
-                            align_corners=False)
+    """Some pictures at half or three quarters of their size and back again."""
+    draw = Draw(x, rng)
+    to = draw.rand(1, 1, 1)
+    for low, part in ((0.85, 2), (0.7, 4 / 3)):
+        size = [round(side / part) for side in x.shape[2:]]
+        small = F.interpolate(F.interpolate(x, size=size, mode='area'),
+                              size=x.shape[2:], mode='bilinear',
+                              align_corners=False)
+        x = torch.where((to >= low) & (to < low + 0.15), small, x)
     return x
 
 
 def coloured(x, rng):
     """Brightness, contrast, saturation and the balance of the channels."""
-    n = len(x)
-    grey = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device)
-            .view(3, 1, 1)).sum(1, keepdim=True)
-    keep = uniform(n, 0.3, 1.5, rng) * (~chance(n, 0.15, rng))
-    x = grey + (x - grey) * keep.view(n, 1, 1, 1).to(x.device)
-    gain = uniform(3 * n, 0.85, 1.15, rng).view(n, 3, 1, 1)
-    light = uniform(n, 0.6, 1.4, rng).view(n, 1, 1, 1)
+    draw = Draw(x, rng)
+    grey = (x * torch.tensor(YCC[0], device=x.device).view(3, 1, 1)).sum(
+        1, keepdim=True)
+    keep = draw.uniform(0.3, 1.5, 1, 1, 1) * ~draw.chance(0.15, 1, 1, 1)
+    x = grey + (x - grey) * keep
+    gain = draw.uniform(0.85, 1.15, 3, 1, 1) * draw.uniform(0.6, 1.4, 1, 1, 1)
     mean = x.mean((1, 2, 3), keepdim=True)
-    contrast = uniform(n, 0.6, 1.4, rng).view(n, 1, 1, 1).to(x.device)
-    x = (mean + (x - mean) * contrast) * (gain * light).to(x.device)
+    x = (mean + (x - mean) * draw.uniform(0.6, 1.4, 1, 1, 1)) * gain
     return x.clamp(0, 255)
 
 
 def covered(x, rng):
-    """Some pictures with one to three patches of one colour."""
-    n, _, h, w = x.shape
-    rows = torch.arange(h).view(1, h, 1)
-    cols = torch.arange(w).view(1, 1, w)
+    """Some pictures with one to three patches of one colour, half of them
+    scribbled: spots cover half of the patch."""
+    draw = Draw(x, rng)
+    h, w = x.shape[2:]
+    rows = torch.arange(h, device=x.device).view(1, 1, h, 1)
+    cols = torch.arange(w, device=x.device).view(1, 1, 1, w)
     for _ in range(3):
-        tall = uniform(n, 0.05, 0.3, rng) * h
-        wide = uniform(n, 0.05, 0.6, rng) * w
-        top, left = uniform(n, -0.1, 0.95, rng) * h, uniform(n, -0.1, 0.9,
-                                                             rng) * w
-        tall, wide, top, left = (t.view(n, 1, 1)
-                                 for t in (tall, wide, top, left))
+        tall = draw.uniform(0.05, 0.3, 1, 1, 1) * h
+        wide = draw.uniform(0.05, 1.0, 1, 1, 1) * w
+        top = draw.uniform(-0.1, 0.95, 1, 1, 1) * h
+        left = draw.uniform(-0.1, 0.7, 1, 1, 1) * w
+        spots = F.interpolate(draw.rand(1, h // 2, w // 2), size=(h, w),
+                              mode='bilinear', align_corners=False) > 0.5
         hole = ((rows >= top) & (rows < top + tall) & (cols >= left) &
-                (cols < left + wide) & chance(n, 0.3, rng).view(n, 1, 1))
-        colour = uniform(3 * n, 0, 255, rng).view(n, 3, 1, 1)
-        x = torch.where(hole[:, None].to(x.device), colour.to(x.device), x)
+                (cols < left + wide) & draw.chance(0.3, 1, 1, 1) &
+                (spots | draw.chance(0.5, 1, 1, 1)))
+        plain = draw.chance(0.5, 1, 1, 1)   # black or white
+        colour = draw.uniform(0, 255, 3, 1, 1)
+        colour = torch.where(plain, (colour[:, :1] > 127) * 255.0, colour)
+        x = torch.where(hole, colour, x)
     return x
+
+
+def cosines(device):
+    """The 8x8 discrete cosine transform of JPEG as a matrix."""
+    k = torch.arange(8.0, device=device)
+    m = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2
+    m[0] /= math.sqrt(2)
+    return m
+
+
+def quantised(plane, table, quality):
+    """What JPEG leaves of planes [n, h, w] about 0, sides multiples of 8."""
+    n, h, w = plane.shape
+    m = cosines(plane.device)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
+    q = (torch.tensor(table, device=plane.device).view(8, 8) *
+         scale.view(n, 1, 1, 1, 1)).round().clamp(1, 255)
+    blocks = plane.view(n, h // 8, 8, w // 8, 8).transpose(2, 3)
+    blocks = ((m @ blocks @ m.T) / q).round() * q
+    return (m.T @ blocks @ m).transpose(2, 3).reshape(n, h, w)
 
 
 def recompressed(x, rng):
-    """Some pictures through JPEG of quality 15 to 70."""
-    for i in torch.nonzero(chance(len(x), 0.3, rng)).flatten().tolist():
-        quality = int(uniform(1, 15, 70, rng))
-        file = io.BytesIO()
-        pixels = x[i].permute(1, 2, 0).round().byte().cpu().numpy()
-        Image.fromarray(pixels).save(file, 'JPEG', quality=quality)
-        with Image.open(file) as picture:
-            x[i] = torch.from_numpy(np.asarray(picture).copy()).permute(
-                2, 0, 1).to(x)
-    return x
+    """Some pictures through JPEG of quality 15 to 70, chroma at half size."""
+    draw = Draw(x, rng)
+    quality, some = draw.uniform(15, 70), draw.chance(0.3, 1, 1, 1)
+    ycc = torch.tensor(YCC, device=x.device)
+    y, *chroma = torch.einsum('ij,njhw->inhw', ycc, x)
+    planes = [quantised(y - 128, LUMA, quality) + 128]
+    for c in chroma:
+        c = quantised(F.avg_pool2d(c, 2), CHROMA, quality)
+        planes.append(F.interpolate(c[:, None], scale_factor=2,
+                                    mode='bilinear',
+                                    align_corners=False)[:, 0])
+    out = torch.einsum('ij,njhw->nihw', torch.tensor(RGB, device=x.device),
+                       torch.stack(planes, 1)).clamp(0, 255)
+    return torch.where(some, out, x)
 
 
 def view(x, rng, least=0.6):
-    """One view of each picture, floats from 0 to 255."""
+    """One view of each picture."""
     x = moved(x.float(), rng, least)
     x = coloured(smaller(x, rng), rng)
     return recompressed(covered(x, rng), rng)
 
 
-def contrast(a, b, temperature):
+def contrast(a, b, temperature, labels=None):
     """NT-Xent (Chen, Kornblith, Norouzi and Hinton 2020) over the logits of
     two views, with units at -1 to 1 and no normalisation, so that a product is
-    what the Hamming distance will be."""
+    what the Hamming distance will be.  With labels, all views of a class match
+    (Khosla and others, "Supervised Contrastive Learning", 2020)."""
     u = torch.tanh(torch.cat([a, b]) / 2)
     n = len(a)
     like = u @ u.T / u.shape[1] / temperature
     like.fill_diagonal_(-1e4)
-    match = torch.cat([torch.arange(n, 2 * n), torch.arange(n)]).to(u.device)
-    return F.cross_entropy(like, match)
+    if labels is None:
+        match = torch.arange(2 * n, device=u.device).roll(n)
+        return F.cross_entropy(like, match)
+    same = (labels.repeat(2)[:, None] == labels.repeat(2)[None]).float()
+    same.fill_diagonal_(0)
+    return -((torch.log_softmax(like, 1) * same).sum(1) / same.sum(1)).mean()
