@@ -174,10 +174,10 @@ static void largest_sums(void **state) {
     }
 }
 
-/* Pairs of halves: of the size that whole.c makes of bytes, random, all the
+/* Pairs of words: of the size that whole.c makes of bytes, random, all the
 ** largest, or as far as 16 bits go but for the one pair that VPMADDWD cannot
 ** add; with sums that wrap around. */
-static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
+static void check_pairs(nn_words words, int rows, size_t pairs, int kind) {
   size_t lda = 2 * pairs + test_below(&rng, 9), n = 2 * pairs;
   guarded a = guard((lda * (size_t)(rows - 1) + n) * 2);
   guarded w = guard(n * NN_INT_BLOCK * 2);
@@ -192,7 +192,7 @@ static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
     int any = (int)test_below(&rng, (uint64_t)heavy * 2 + 1) - heavy;
     y[i] = (int16_t)(kind % 2 ? any : test_below(&rng, 2) ? heavy : -heavy);
   }
-  halves(rows, pairs, x, lda, y, (int32_t *)out.p);
+  words(rows, pairs, x, lda, y, (int32_t *)out.p);
   for (int r = 0; r < rows; r++) {
     for (size_t o = 0; o < NN_INT_BLOCK; o++) {
       int64_t sum = 0;
@@ -209,15 +209,15 @@ static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
   unguard(out);
 }
 
-static void pairs_of_halves(void **state) {
+static void pairs_of_words(void **state) {
   (void)state;
   for (int i = 0; nn_int_kernels(i); i++) {
-    nn_halves halves = nn_halves_of(nn_int_kernels(i));
-    if (!halves) halves = nn_halves_scalar;
+    nn_words words = nn_words_of(nn_int_kernels(i));
+    if (!words) words = nn_words_scalar;
     for (int rows = 1; rows <= NN_PAIR_ROWS; rows++) {
       for (int kind = 0; kind < 4; kind++) {
-        check_pairs(halves, rows, 1 + test_below(&rng, 40), kind);
-        check_pairs(halves, rows, 600, kind);
+        check_pairs(words, rows, 1 + test_below(&rng, 40), kind);
+        check_pairs(words, rows, 600, kind);
       }
     }
   }
@@ -394,7 +394,7 @@ int main(void) {
       cmocka_unit_test(tiles_of_every_size),
       cmocka_unit_test(saturating_input),
       cmocka_unit_test(largest_sums),
-      cmocka_unit_test(pairs_of_halves),
+      cmocka_unit_test(pairs_of_words),
       cmocka_unit_test(bytes_of_every_count),
       cmocka_unit_test(bytes_of_every_shift),
       cmocka_unit_test(bytes_at_the_ends),
