@@ -88,6 +88,12 @@ static inline size_t nn_pieces(size_t n, size_t each) {
   return (n + each - 1) / each;
 }
 
+/* How many of n to take first, for the fewest pieces of at most `most` that are
+** as even as can be. */
+static inline size_t nn_even(size_t n, size_t most) {
+  return nn_pieces(n, nn_pieces(n, most));
+}
+
 /* Layers ------------------------------------------------------------------ */
 
 /* Floats of private memory that each thread wants. */
@@ -104,9 +110,11 @@ nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err);
 size_t nn_convolve_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_convolve_run(const nn_step *step);
 
-/* winograd.c: 3x3 convolutions with stride 1; nn_winograd_fits says which. */
+/* cut.c: which convolutions winograd.c does, and what it wants ready. */
 int nn_winograd_fits(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* winograd.c: convolutions of 3x3, and others in pieces. */
 size_t nn_winograd_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_winograd_run(const nn_step *step);
 

@@ -332,6 +332,19 @@ const nn_int_form *nn_int_kernels(int i);
 ** -1 the last. */
 const nn_int_form *nn_int_kernels_for(unsigned cpu, int i);
 
+/*
+** words.c: out[r * NN_INT_BLOCK + o] is the sum over i < 2 * pairs of a[r *
+** lda + i] * weight[(i / 2 * NN_INT_BLOCK + o) * 2 + i % 2] modulo 2^32, for r
+** < rows <= NN_PAIR_ROWS; weights are 64-byte aligned, and two products fit 32
+** bits.
+*/
+#define NN_PAIR_ROWS 6
+typedef void (*nn_words)(int rows, size_t pairs, const int16_t *a, size_t lda,
+                          const int16_t *weight, int32_t *out);
+extern const nn_words nn_words_scalar;
+/* Those that go with a form; NULL where its own kernels are faster. */
+nn_words nn_words_of(const nn_int_form *form);
+
 /* values.c, bytes.c, packed.c, crosscheck.c, naive.c: integer networks ---- */
 
 /* One layer over n images.  What in and out point at is bytes or sums, as the
@@ -384,6 +397,11 @@ nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 void nn_packed_run(const nn_int_step *step);
 size_t nn_packed_scratch(const nn_layer *layer);
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* whole.c: convolutions of 3x3 and 5x5, where words go with the form: ready()
+** is for every layer, run() for those of which it made words. */
+nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err);
+void nn_whole_run(const nn_int_step *step);
 
 /* crosscheck.c: the same by sgemm on floats that are whole numbers. */
 size_t nn_crosscheck_scratch(void);

@@ -315,7 +315,11 @@ void nn_packed_run(const nn_int_step *s) {
     job.part = (job.blocks + parts - 1) / parts;
   }
   size_t parts = (size_t)((job.blocks + job.part - 1) / job.part);
-  nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,
-              &job);
+  if (s->layer->whole.words && nn_words_of(s->form)) {
+    nn_whole_run(s);
+  } else {
+    nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,
+                &job);
+  }
   packed_fill(top, job.positions, s->out);
 }

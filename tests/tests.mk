@@ -7,7 +7,7 @@ A := build/asan
 S := build/tsan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TRIALS := index_model index_kill index_faults index_corrupt
-TSAN := test_bulk test_multi test_top
+TSAN := test_bulk test_floats test_multi test_top
 FUZZERS := fuzz_model fuzz_picture
 TEST_OPTIONS := $(OPTIONS) -D_GNU_SOURCE -Wno-missing-field-initializers
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \

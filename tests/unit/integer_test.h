@@ -40,6 +40,8 @@ typedef struct net {
   builder b;
   int extreme;         /* 1: weights are 127, 2: -128, 3: one of them */
   int outputs;         /* of filters to come, as near as groups let; 0: any */
+  int filter[2];       /* convolutions have these kernels, strides of 1, */
+  int groups, each;    /* and so many groups and outputs of a group; or 0 */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
   int count, mirror;   /* layers; the MirrorMean, -1 */
@@ -198,6 +200,10 @@ static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
       l->d[i] = builder_pick(b, 0, 3) ? 1 : builder_pick(b, 2, 3);
       l->p[i] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
       l->p[i + 2] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
+      if (!pool && t->filter[i]) {
+        l->k[i] = t->filter[i];
+        l->s[i] = l->d[i] = 1;
+      }
     }
     *h = net_window(in->h, l->p[0], l->p[2], l->k[0], l->s[0], l->d[0],
                     ceiling);
@@ -244,9 +250,11 @@ static inline void net_add_filters(net *t, net_layer *l, const char *name,
     net_geometry(t, l, in, &h, &w, 0, 0);
     if (special == 0) l->group = in->c;
     else if (special < 3 && in->c % groups == 0) l->group = groups;
+    if (t->groups) l->group = t->groups;
   }
   int each = builder_pick(b, 1, l->group == 1 ? 40 : builder_pick(b, 1, 20));
   if (t->outputs) each = (t->outputs + l->group - 1) / l->group;
+  if (t->each && !product) each = t->each;
   net_blob *top = net_top(t, l->group * each, h, w, NULL, 1);
   int depth = in->c / l->group;
   int shape[4] = {top->c, depth, l->k[0], l->k[1]};

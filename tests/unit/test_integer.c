@@ -237,6 +237,55 @@ static void largest_sums(void **state) {
     }
 }
 
+/* Pairs of words: of the size that whole.c makes of bytes, random, all the
+** largest, or as far as 16 bits go but for the one pair that VPMADDWD cannot
+** add; with sums that wrap around. */
+static void check_pairs(nn_words words, int rows, size_t pairs, int kind) {
+  size_t lda = 2 * pairs + test_below(&rng, 9), n = 2 * pairs;
+  guarded a = guard((lda * (size_t)(rows - 1) + n) * 2);
+  guarded w = guard(n * NN_INT_BLOCK * 2);
+  guarded out = guard((size_t)rows * NN_INT_BLOCK * 4);
+  int16_t *x = (int16_t *)a.p, *y = (int16_t *)w.p;
+  int most = kind < 2 ? 1020 : 32767, heavy = kind < 2 ? 1152 : 32767;
+  for (size_t i = 0; i < lda * (size_t)(rows - 1) + n; i++) {
+    int any = (int)test_below(&rng, (uint64_t)most * 2 + 1) - most;
+    x[i] = (int16_t)(kind % 2 ? any : most);
+  }
+  for (size_t i = 0; i < n * NN_INT_BLOCK; i++) {
+    int any = (int)test_below(&rng, (uint64_t)heavy * 2 + 1) - heavy;
+    y[i] = (int16_t)(kind % 2 ? any : test_below(&rng, 2) ? heavy : -heavy);
+  }
+  words(rows, pairs, x, lda, y, (int32_t *)out.p);
+  for (int r = 0; r < rows; r++) {
+    for (size_t o = 0; o < NN_INT_BLOCK; o++) {
+      int64_t sum = 0;
+      for (size_t i = 0; i < n; i++) {
+        sum += (int64_t)x[(size_t)r * lda + i] *
+               y[(i / 2 * NN_INT_BLOCK + o) * 2 + i % 2];
+      }
+      assert_int_equal(((int32_t *)out.p)[(size_t)r * NN_INT_BLOCK + o],
+                       (int32_t)(uint32_t)sum);
+    }
+  }
+  unguard(a);
+  unguard(w);
+  unguard(out);
+}
+
+static void pairs_of_words(void **state) {
+  (void)state;
+  for (int i = 0; nn_int_kernels(i); i++) {
+    nn_words words = nn_words_of(nn_int_kernels(i));
+    if (!words) words = nn_words_scalar;
+    for (int rows = 1; rows <= NN_PAIR_ROWS; rows++) {
+      for (int kind = 0; kind < 4; kind++) {
+        check_pairs(words, rows, 1 + test_below(&rng, 40), kind);
+        check_pairs(words, rows, 600, kind);
+      }
+    }
+  }
+}
+
 /* Bytes ------------------------------------------------------------------- */
 
 /* The definition. */
@@ -462,6 +511,7 @@ int main(void) {
       cmocka_unit_test(many_blocks),
       cmocka_unit_test(saturating_input),
       cmocka_unit_test(largest_sums),
+      cmocka_unit_test(pairs_of_words),
       cmocka_unit_test(bytes_of_every_count),
       cmocka_unit_test(bytes_of_every_shift),
       cmocka_unit_test(bytes_at_the_ends),
