@@ -227,9 +227,9 @@ static void convolve_panel(const convolve_job *job, size_t g, size_t first,
   const nn_float_form *form = job->form;
   size_t rows = (size_t)form->rows, wide = (size_t)form->columns;
   size_t valid = job->positions - p < wide ? job->positions - p : wide;
-  for (size_t i = first; i < last; i += rows) {
+  for (size_t i = first, have; i < last; i += have) {
     size_t channel = g * job->channels + i;
-    size_t have = last - i < rows ? last - i : rows;
+    have = nn_even(last - i, rows);
     const float *a = job->step->weight + channel * job->depth + k;
     float *c = job->out + channel * job->positions + p;
     if (valid == wide) {

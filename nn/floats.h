@@ -46,6 +46,24 @@ const nn_float_form *nn_float_kernels(int i);
 /* The same for a CPU with these features. */
 const nn_float_form *nn_float_kernels_for(unsigned cpu, int i);
 
+/* halves.c ---------------------------------------------------------------- */
+
+/*
+** What reads weights of 16 bits (F16) beside a form of floats.c: widen gives
+** the floats that n halves are; dot, which a form may lack, is floats.c's for
+** one image, with the same lanes, rows and order of sums.
+*/
+typedef struct nn_half_form {
+  const char *name;
+  void (*widen)(size_t n, const uint16_t *from, float *to);
+  void (*dot)(int rows, size_t k, const uint16_t *w, size_t ldw,
+              const float *x, float *sums);
+} nn_half_form;
+
+/* The fastest for that form on a CPU with these features. */
+const nn_half_form *nn_half_kernels_for(unsigned cpu,
+                                        const nn_float_form *form);
+
 /* Teams ------------------------------------------------------------------- */
 
 #define NN_TEAM_MAX 64   /* threads of one, the caller among them */
@@ -70,6 +88,12 @@ static inline size_t nn_pieces(size_t n, size_t each) {
   return (n + each - 1) / each;
 }
 
+/* How many of n to take first, for the fewest pieces of at most `most` that are
+** as even as can be. */
+static inline size_t nn_even(size_t n, size_t most) {
+  return nn_pieces(n, nn_pieces(n, most));
+}
+
 /* Layers ------------------------------------------------------------------ */
 
 /* Floats of private memory that each thread wants. */
@@ -86,9 +110,11 @@ nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err);
 size_t nn_convolve_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_convolve_run(const nn_step *step);
 
-/* winograd.c: 3x3 convolutions with stride 1; nn_winograd_fits says which. */
+/* cut.c: which convolutions winograd.c does, and what it wants ready. */
 int nn_winograd_fits(const nn_layer *layer, const nn_blob *blobs);
 nn_status nn_winograd_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* winograd.c: convolutions of 3x3, and others in pieces. */
 size_t nn_winograd_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_winograd_run(const nn_step *step);
 

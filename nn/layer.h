@@ -94,6 +94,7 @@ typedef struct nn_whole {
   int32_t *folded;              /* bias - sum of weight * zero point */
   int8_t *packed;               /* packed.c: weights as the kernels want them */
   uint8_t *outside;             /* packed.c: a position outside of the image */
+  int16_t *words;               /* whole.c: what it makes of them, or NULL */
   int *factor;                  /* eltwise, concat: of each bottom */
   int32_t *constant;            /* eltwise, concat: mix.c */
   int32_t *gather;              /* gather.c: where each byte comes from */
@@ -133,10 +134,11 @@ typedef struct nn_layer {
   float eps;              /* batch norm */
   const float *mean, *variance;
   const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
+  const uint16_t *halves; /* InnerProduct: weights in 16 bits, weight is NULL */
   float *scale, *shift;           /* batch norm as x * scale + shift */
   float *folded_scale, *folded_bias;   /* of its sums, for that norm */
   size_t *taps;           /* convolve.c: where they look */
-  const float *winograd;  /* winograd.c: what it makes of the weights, NULL */
+  const float *winograd;  /* cut.c: what it makes of the weights, NULL */
   int norm;               /* that batch norm's layer, -1 */
   int relu;               /* the ReLU done in the same pass, -1 */
   int absorbed;           /* one that the layer before can do (plan.c) */

@@ -20,14 +20,13 @@
 ** needs no place.  An integer network's blobs all have one, for the caller gets
 ** floats, and so has the input, as bytes.
 **
-** Batches.  Up to the first inner product a batch runs image by image: a
-** convolution gains nothing from more of them, and one image's blobs stay in
-** the cache and need memory once.  From there on a layer takes the whole batch,
-** which reads its weights once.  (A MirrorMean ends the first part too: what is
-** before it runs twice.)  So there are two arenas.  Buffers that die in
-** the first part lie in one for a single image; the others lie in one whose
-** offsets a batch of n multiplies by n, which keeps them as disjoint as they
-** were.
+** Batches.  Up to the first inner product a batch runs image by image, or a few
+** at a time (run.c): the blobs stay in the cache, and need memory once.  From
+** there on a layer takes the whole batch, which reads its weights once.  (A
+** MirrorMean ends the first part too: what is before it runs twice.)  So there
+** are two arenas, one for the buffers that die in the first part, and one for
+** the others.  What n images share an arena multiply its offsets by n, which
+** keeps buffers as disjoint as they were.
 */
 #include <math.h>
 #include <string.h>
@@ -300,8 +299,13 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   }
   plan_readers(model);
   if (model->kind == NN_INTEGER) {
-    for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
-    return plan_arena(model, err);
+    unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
+    model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */
+    nn_status ready = NN_OK;
+    for (int i = 0; i < model->layer_count && !ready; i++) {
+      ready = nn_whole_ready(model, &model->layers[i], err);
+    }
+    return ready ? ready : plan_arena(model, err);
   }
   const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */
   for (int i = 1; nn_float_kernels(i); i++) form = nn_float_kernels(i);

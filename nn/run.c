@@ -21,14 +21,18 @@
 */
 #include <string.h>
 
+#include "integers.h"
 #include "floats.h"
 
 #define RUN_SLOTS (NN_ALLOC_MAX / 4 - 1024)   /* of one allocation */
 #define RUN_BLOBS 64                          /* asked for at once */
+#define RUN_GROUP 8                           /* images of the first part */
+#define RUN_CACHED ((size_t)1 << 18)          /* slots that they may take */
 
 typedef struct run_pass {
   const nn_model *model;
   nn_engine engine;
+  const nn_int_form *form;           /* of an integer network */
   const nn_blas *blas;
   uint8_t needed[NN_LAYER_MAX];      /* by layer */
   uint8_t folded[NN_LAYER_MAX];      /* with the batch norm that follows */
@@ -37,6 +41,7 @@ typedef struct run_pass {
   float *want[NN_LAYER_MAX + 1];     /* by blob: the caller's, of the batch */
   int last;                          /* layers, up to that asked for last */
   int batch;                         /* images in memory */
+  int group;                         /* of them, at once in the first part */
   int first, n;                      /* of them, those that run now */
   int mirrored;
   const float *input;                /* of the batch */
@@ -86,7 +91,7 @@ static void run_fold(run_pass *pass) {
 /* Where the images that run now have their part of a blob. */
 static float *run_place(const run_pass *pass, int blob) {
   const nn_blob *b = &pass->model->blobs[blob];
-  if (!b->batched) return pass->arena + b->offset;
+  if (!b->batched) return pass->arena + b->offset * (size_t)pass->group;
   return pass->batch_arena + b->offset * (size_t)pass->batch +
          (size_t)pass->first * b->slots;
 }
@@ -146,7 +151,7 @@ static void run_integer(const run_pass *pass, int i) {
   step.n = pass->n;
   step.mirrored = pass->mirrored;
   step.scratch = pass->scratch;
-  step.form = model->form;
+  step.form = pass->form;
   step.blas = pass->blas;
   step.team = pass->team;
   step.private_scratch = pass->private_scratch;
@@ -163,18 +168,20 @@ static void run_integer(const run_pass *pass, int i) {
   }
 }
 
-/* The image that runs now, for the first layer to read. */
+/* The images that run now, for the first layer to read. */
 static void run_input(const run_pass *pass) {
   const nn_blob *input = &pass->model->blobs[0];
   const float *from = pass->input + (size_t)pass->first * input->size;
-  float *want = run_wanted(pass, 0);
+  float *want = run_wanted(pass, 0), *to = run_place(pass, 0);
   if (pass->model->kind == NN_FLOAT32) {
-    if (want) memcpy(want, from, input->size * sizeof(float));
+    if (want) memcpy(want, from, input->size * (size_t)pass->n * sizeof(float));
     return;
   }
-  void *to = run_place(pass, 0);
-  nn_int_pixels(input, from, pass->mirrored, to);
-  if (want && !pass->mirrored) nn_int_values(input, 1, to, want);
+  for (size_t i = 0; i < (size_t)pass->n; i++) {
+    nn_int_pixels(input, from + i * input->size, pass->mirrored,
+                  (uint8_t *)(to + i * input->slots));
+  }
+  if (want && !pass->mirrored) nn_int_values(input, pass->n, to, want);
 }
 
 static void run_layers(const run_pass *pass, int from, int to) {
@@ -187,12 +194,13 @@ static void run_layers(const run_pass *pass, int from, int to) {
 
 /* Batches ----------------------------------------------------------------- */
 
-/* Layers [0, to): those of the first part for each image, then for all. */
+/* Layers [0, to): those of the first part for each group, then for all. */
 static void run_start(run_pass *pass, int to) {
   int middle = pass->model->first_batched;
   if (middle > to) middle = to;
-  pass->n = 1;
-  for (pass->first = 0; pass->first < pass->batch; pass->first++) {
+  for (pass->first = 0; pass->first < pass->batch; pass->first += pass->n) {
+    int left = pass->batch - pass->first;
+    pass->n = left < pass->group ? left : pass->group;
     run_input(pass);
     run_layers(pass, 0, middle);
   }
@@ -214,6 +222,16 @@ static void run_batch(run_pass *pass) {
   run_layers(pass, mirror + 1, pass->last);
 }
 
+/* Images that run at once in the first part: of an integer network as many as
+** the cache holds, since a layer's weights pass by tiles of all of them, and of
+** a float network one, whose convolutions are done image by image. */
+static int run_group(const nn_model *model, int batch) {
+  if (model->kind == NN_FLOAT32 || !model->arena) return 1;
+  size_t group = RUN_CACHED / model->arena;
+  if (group > RUN_GROUP) group = RUN_GROUP;
+  return group < 1 ? 1 : group < (size_t)batch ? (int)group : batch;
+}
+
 /* All images, in pieces of as many as memory for one allocation holds. */
 static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
                             const float *input, int batch, nn_error *err) {
@@ -223,11 +241,10 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
       scratch < nn_crosscheck_scratch()) {
     scratch = nn_crosscheck_scratch();
   }
-  size_t threads = (size_t)nn_team_size(pass->team);
-  size_t private = model->kind == NN_FLOAT32 || threads > 1
-                       ? threads * NN_FLOAT_SCRATCH
-                       : 0;
-  size_t fixed = private + model->arena + scratch;
+  size_t private = (size_t)nn_team_size(pass->team) * NN_FLOAT_SCRATCH;
+  pass->group = run_group(model, batch);
+  size_t arena = model->arena * (size_t)pass->group;
+  size_t fixed = private + arena + scratch;
   if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
     return nn_fail(err, NN_NOMEM, "out of memory");
   }
@@ -236,7 +253,7 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
   size_t batched = each * (size_t)piece;
   pass->arena = nn_alloc(mem, (fixed + batched) * sizeof(float));
   if (!pass->arena) return nn_fail(err, NN_NOMEM, "out of memory");
-  pass->batch_arena = pass->arena + model->arena;
+  pass->batch_arena = pass->arena + arena;
   pass->private_scratch = pass->batch_arena + batched;
   pass->scratch = pass->private_scratch + private;
   for (int done = 0; done < batch; done += pass->batch) {
@@ -278,9 +295,14 @@ nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
                       nn_engine engine, int threads, const float *input,
                       int batch, const int *blobs, int count,
                       float *const *out, nn_error *err) {
-  run_pass pass = {.model = model, .engine = engine};
+  run_pass pass = {.model = model, .form = model->form};
   nn_status status = run_check(model, batch, blobs, count, err);
   if (status) return status;
+  if (engine == NN_AMX) {
+    if (nn_amx_permitted()) pass.form = nn_int_kernels(-1);
+    engine = NN_FAST;
+  }
+  pass.engine = engine;
   for (int i = 0; i < count; i++) pass.want[blobs[i]] = out[i];
   int multiplies = run_needed(&pass);
   int floats = model->kind == NN_FLOAT32 && engine != NN_REFERENCE;

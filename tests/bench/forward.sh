@@ -1,11 +1,11 @@
 #!/bin/sh
-# The forward pass beside onnxruntime's and OpenCV's, on the networks of the
-# peers folder: the paper's CaffeNet-48 and a small 32x32 net, in float32 and in
-# integers.  The same weights; rounds go to the engines in turn, and of each the
-# least time counts, since machines are shared.
+# The forward pass beside onnxruntime's, oneDNN's and OpenCV's, on the networks
+# of the peers folder: the paper's CaffeNet-48 and a small 32x32 net, in float32
+# and in integers.  The same weights; rounds go to the engines in turn, and of
+# each the least time counts, since machines are shared.
 #
 # build/peers is made by `make test` where ../shared/peers is; onnxruntime comes
-# with `make bench-peers`.  ROUNDS=3, and RUNS times a round.
+# with `make bench-peers`, oneDNN with Debian's libdnnl-dev.  ROUNDS=3.
 cd "$(dirname "$0")/../.." || exit 1
 peers=../shared/peers/forward
 out=build/peers
@@ -25,6 +25,8 @@ import() {
     { echo "no $2 (binhash-import says $(tail -1 $out/import.log))"; rm -f "$2"; }
 }
 if [ -x build/binhash-import ]; then
+  import "model $out/caffenet48.safetensors --fp16" \
+    $out/caffenet48-fp16.safetensors
   import "onnx $out/small48.onnx --mean 0 --std 1" $out/small48.safetensors
   if [ -f $images ]; then
     for net in caffenet48 small48; do
@@ -41,6 +43,12 @@ else
   venv=
 fi
 
+if [ ! -x $out/onednn ] &&
+   ! ${CXX:-c++} -O2 -fopenmp -o $out/onednn $peers/onednn.cpp -ldnnl \
+       >$out/onednn.log 2>&1; then
+  echo "(no oneDNN: libdnnl-dev has it)"
+fi
+
 least() { sort -n | head -1; }
 
 # ours MODEL INPUT THREADS BATCH RUNS ENGINE: the least milliseconds.
@@ -52,6 +60,11 @@ onnx() {
   [ "$venv" ] || return
   (cd $peers && PEERS="$OLDPWD/$out" "$OLDPWD/$venv" bench_ort.py "$@") \
     2>/dev/null | sed -n 's/.*"min_ms": \([0-9.]*\).*/\1/p'
+}
+onednn() {
+  [ -x $out/onednn ] || return
+  PEERS=$out OMP_NUM_THREADS=$1 $out/onednn "$2" f32 2>/dev/null |
+    sed -n 's/.*"min_ms":\([0-9.]*\).*/\1/p'
 }
 opencv() {
   (cd $peers && PEERS="$OLDPWD/$out" /usr/bin/python3 bench_cv.py "$@") \
@@ -87,7 +100,10 @@ row() {
 }
 
 row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 onnx
+row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 onednn
 row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 opencv
+# Another model: its fc weights are rounded to 16 bits.
+row "CaffeNet-48, fp16 fc" $out/caffenet48-fp16.safetensors $out/input32.f32 onnx
 row "small net, float32" $out/small48.safetensors $out/small_input32.f32 \
   onnx small
 row "CaffeNet-48, integers" $out/caffenet48-int8.safetensors \

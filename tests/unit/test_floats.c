@@ -138,16 +138,15 @@ static void test_dispatch(void **state) {
 
 /* Layers ------------------------------------------------------------------ */
 
-/* A convolution of many channels, of all that the two files tell apart: 3x3
-** with and without stride, 1x1, others; groups; padding; odd sizes. */
-static void wide_convolution(builder *b) {
-  int group = builder_pick(b, 1, 3);
-  int in = group * builder_pick(b, 14, 40), out = group * builder_pick(b, 1, 70);
-  int side = builder_pick(b, 0, 3), kernel = side < 2 ? 3 : side == 2 ? 1 : 4;
-  int stride = builder_pick(b, 0, 2) ? 1 : builder_pick(b, 2, 3);
-  int h = builder_pick(b, kernel, 23), w = builder_pick(b, kernel, 33);
-  int p[4], weights[4] = {out, in / group, kernel, kernel};
-  for (int i = 0; i < 4; i++) p[i] = builder_pick(b, 0, 1) * builder_pick(b, 0, 2);
+/* A convolution, and perhaps a batch norm and a ReLU of it. */
+static void convolution(builder *b, int group, int in, int out,
+                        const int kernel[2], const int stride[2]) {
+  int h = builder_pick(b, kernel[0], kernel[0] + 20);
+  int w = builder_pick(b, kernel[1], kernel[1] + 30);
+  int p[4], weights[4] = {out, in / group, kernel[0], kernel[1]};
+  for (int i = 0; i < 4; i++) {
+    p[i] = builder_pick(b, 0, 1) * builder_pick(b, 0, kernel[i % 2] / 2);
+  }
   builder_close(b);
   builder_open(b, builder_random(b), in, h, w);
   builder_values(b, "w", -0.3f, 0.3f, 4, weights);
@@ -158,14 +157,26 @@ static void wide_convolution(builder *b) {
                 "\"bottom\":[\"data\"],\"num_output\":%d,"
                 "\"kernel_size\":[%d,%d],\"stride\":[%d,%d],"
                 "\"pad\":[%d,%d,%d,%d],\"group\":%d,\"weight\":\"w\"%s",
-                out, kernel, kernel, stride, stride, p[0], p[1], p[2], p[3],
-                group, builder_pick(b, 0, 1) ? ",\"bias\":\"b\"" : "");
+                out, kernel[0], kernel[1], stride[0], stride[1], p[0], p[1],
+                p[2], p[3], group,
+                builder_pick(b, 0, 1) ? ",\"bias\":\"b\"" : "");
   if (builder_pick(b, 0, 1)) {
     builder_layer(b, "\"name\":\"norm\",\"type\":\"BatchNorm\","
                   "\"bottom\":[\"conv\"],\"mean\":\"m\",\"variance\":\"v\"");
     builder_layer(b, "\"name\":\"relu\",\"type\":\"ReLU\","
                   "\"bottom\":[\"norm\"]");
   }
+}
+
+/* One of many channels, of all that the two files tell apart: 3x3 with and
+** without stride, 1x1, others; groups; padding; odd sizes. */
+static void wide_convolution(builder *b) {
+  int group = builder_pick(b, 1, 3);
+  int in = group * builder_pick(b, 14, 40), out = group * builder_pick(b, 1, 70);
+  int side = builder_pick(b, 0, 3), kernel = side < 2 ? 3 : side == 2 ? 1 : 4;
+  int stride = builder_pick(b, 0, 2) ? 1 : builder_pick(b, 2, 3);
+  convolution(b, group, in, out, (int[]){kernel, kernel},
+              (int[]){stride, stride});
 }
 
 /* All blobs by every form; alone, in a batch, and on several threads. */
@@ -212,6 +223,35 @@ static void test_convolutions(void **state) {
     builder_open(&b, (uint64_t)i + 100, 1, 1, 1);
     wide_convolution(&b);
     check_forms(&b, 1 + i % 3);
+    builder_close(&b);
+  }
+}
+
+/* Filters that winograd.c cuts into pieces: of every length that gives other
+** pieces, alike along both axes or not, with strides that it takes apart. */
+static void test_cut_convolutions(void **state) {
+  static const int filters[][4] = {
+      {5, 5, 1, 1}, {11, 11, 4, 4}, {3, 3, 1, 1},   {6, 6, 1, 1},
+      {7, 7, 1, 1}, {8, 8, 1, 1},   {9, 9, 3, 3},   {5, 3, 1, 1},
+      {3, 6, 1, 2}, {4, 3, 1, 1},   {11, 3, 4, 1},  {13, 10, 1, 1},
+      {3, 5, 1, 1}, {12, 9, 4, 3}, {15, 10, 3, 2}, {3, 4, 1, 1}};
+  (void)state;
+  for (int i = 0; i < 48; i++) {
+    const int *f = filters[i % 16];
+    builder b;
+    builder_open(&b, (uint64_t)i + 700, 1, 1, 1);
+    int group = builder_pick(&b, 1, 2), each = builder_pick(&b, 1, 21);
+    each += each * f[2] * f[3] < 16 ? 16 : 0;
+    convolution(&b, group, group * each, group * builder_pick(&b, 16, 40), f,
+                f + 2);
+    uint8_t *file;
+    nn_model *model = open_model(&b, &file);
+    const nn_blob *top = &model->blobs[1];
+    assert_int_equal(nn_winograd_fits(&model->layers[0], model->blobs),
+                     top->h * top->w >= 16);
+    nn_model_close(model);
+    free(file);
+    check_forms(&b, 1 + i % 2);
     builder_close(&b);
   }
 }
@@ -291,6 +331,7 @@ int main(void) {
       cmocka_unit_test(test_dots),
       cmocka_unit_test(test_dispatch),
       cmocka_unit_test(test_convolutions),
+      cmocka_unit_test(test_cut_convolutions),
       cmocka_unit_test(test_large_convolutions),
       cmocka_unit_test(test_inner_products),
       cmocka_unit_test(test_teams),

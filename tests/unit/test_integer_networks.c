@@ -223,6 +223,58 @@ static void test_saturating(void **state) {
   }
 }
 
+/* Filters that whole.c cuts into pieces, of channels and outputs that fill
+** vectors and blocks or do not, by every form (that which fits the CPU best may
+** have no use for whole.c), on several threads; and extreme weights on extreme
+** images, whose sums wrap around on the way. */
+static void test_cut_filters(void **state) {
+  static const int filters[][2] = {{3, 3}, {5, 5}, {3, 5}, {6, 3}, {7, 7},
+                                   {5, 3}, {4, 3}, {8, 8}};
+  nn_error err;
+  (void)state;
+  for (int i = 0; i < 16; i++) {
+    net t;
+    uint8_t *file;
+    int batch = 1 + i * 5 % 11, made = 0;
+    int groups = 1 + i % 2, inputs = 16 + i * 7 % 17;
+    net_open(&t, (uint64_t)i + 900, groups * inputs, 8 + i % 5, 8 + i % 3);
+    t.filter[0] = filters[i % 8][0];
+    t.filter[1] = filters[i % 8][1];
+    t.groups = groups;
+    t.each = 16 + i * 5 % 20;
+    t.extreme = i % 4;
+    net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, i % 3 == 2);
+    nn_model *model = open_net(&t, &file);
+    for (int same = -1; same <= 255; same += 256) {
+      float *input = images(&t, batch, same);
+      float **want = wanted(&t, input, batch);
+      size_t n = net_size(&t.blobs[1]) * (size_t)batch;
+      float *got = net_alloc(n, sizeof(*got));
+      for (int j = 0; nn_int_kernels(j); j++) {
+        model->form = nn_int_kernels(j);
+        assert_int_equal(nn_whole_ready(model, &model->layers[0], &err),
+                         NN_OK);
+        if (nn_words_of(model->form)) {
+          made = model->layers[0].whole.words != NULL;
+          assert_int_equal(made, model->blobs[1].h * model->blobs[1].w >= 16);
+        }
+        for (int threads = 1; threads <= 5; threads += 2) {
+          assert_int_equal(
+              nn_run_team(&nn_memory_libc, model, NN_FAST, threads, input,
+                          batch, (int[]){1}, 1, &got, &err), NN_OK);
+          same_floats(&t, 1, model->form->name, got, want[1], n);
+        }
+      }
+      free(got);
+      free_all(want);
+      free(input);
+    }
+    nn_model_close(model);
+    free(file);
+    net_close(&t);
+  }
+}
+
 /* Deep filters, over the depth that floats add exactly, and wide ones. */
 static void test_large(void **state) {
   (void)state;
@@ -425,6 +477,7 @@ int main(void) {
       cmocka_unit_test(test_fast_needs_no_blas),
       cmocka_unit_test(test_layers),
       cmocka_unit_test(test_saturating),
+      cmocka_unit_test(test_cut_filters),
       cmocka_unit_test(test_large),
       cmocka_unit_test(test_broadcasting),
       cmocka_unit_test(test_graphs),
