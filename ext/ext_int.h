@@ -48,7 +48,7 @@ typedef struct bh_connection {
     sqlite3_int64 threads;
     sqlite3_int64 cache_bytes;
     sqlite3_int64 progress;   /* 0 off, 1 log, 2 stderr */
-    sqlite3_int64 amx;
+    sqlite3_int64 amx;        /* 1: the process has the permission */
     sqlite3_int64 multi_index;   /* 0 never, 1 when it pays, 2 at once */
   } config;
   sqlite3_int64 index_bytes;      /* of all indexes' copies in memory */
@@ -397,6 +397,7 @@ typedef struct bh_index {
   int savepoint;               /* the last at which all was flushed, -1: none */
   int failed_savepoint;        /* that one when the flush failed */
   unsigned rollbacks;          /* of any kind, so far */
+  sqlite3_int64 written;       /* rows, since the last savepoint */
   /* The greatest rowid of the blocks, as far as it is known. */
   int max_known, max_any;
   sqlite3_int64 max_rowid;
@@ -446,8 +447,10 @@ int bh_index_write_state(bh_index *index, const bh_index_state *state);
 /*
 ** After a flush, whose last statement wrote one row: have changes() be n, what
 ** it was before.  Only a statement that writes n rows does that, so the state
-** is written over n times, or not at all.  Where n is large it stays 1.
+** is written over n times, or not at all.  Where n is above the maximum it
+** stays 1; no statement of so many rows leaves changes to a later flush.
 */
+#define BH_INDEX_CHANGES_MAX 1000
 int bh_index_restore_changes(bh_index *index, sqlite3_int64 n);
 /* The row of a statement, whose columns are id and block, as a block that was
 ** checked; the table's message is set when it is not sound. */

@@ -402,6 +402,7 @@ static int index_write(bh_index *index, sqlite3_value **argv,
 static int index_update(sqlite3_vtab *table, int argc, sqlite3_value **argv,
                         sqlite3_int64 *rowid) {
   bh_index *index = (bh_index *)table;
+  index->written++;
   if (argc == 1) return bh_index_remove(index, sqlite3_value_int64(argv[0]));
   sqlite3_value *command = argv[2 + BH_INDEX_SELF];
   if (sqlite3_value_type(argv[0]) == SQLITE_NULL &&
@@ -447,13 +448,18 @@ static int index_savepoint(sqlite3_vtab *table, int n) {
   bh_index *index = (bh_index *)table;
   int rc = bh_index_flush(index);
   if (rc == SQLITE_OK) index->savepoint = n;
+  index->written = 0;
   return rc;
 }
 
+/* In a transaction a statement of many rows ends with this, and its changes()
+** is told after it.  Once it is, a flush could not restore it. */
 static int index_release(sqlite3_vtab *table, int n) {
   bh_index *index = (bh_index *)table;
   if (index->savepoint >= n) index->savepoint = n - 1;
-  return SQLITE_OK;
+  if (index->written <= BH_INDEX_CHANGES_MAX) return SQLITE_OK;
+  index->written = 0;
+  return bh_index_flush(index);
 }
 
 static int index_rollback_to(sqlite3_vtab *table, int n) {

@@ -418,8 +418,8 @@ static int cache_build(bh_index *index, bh_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++)
     blocks[i] = snapshot->held[i]->block;
   rc = bh_code(nn_multi_build(&bh_memory, index->bits, blocks, snapshot->count,
-                              bh_poll, index->connection, &multi->multi,
-                              &err));
+                              (int)index->connection->config.threads, bh_poll,
+                              index->connection, &multi->multi, &err));
   if (rc != SQLITE_OK) goto done;
   multi->number = ++index->multis;
   multi->rows = snapshot->rows;

@@ -11,7 +11,8 @@
 **            is the LIMIT, if SQLite told it, else a few; when they are used
 **            up, another pass finds more, eight times as many.  The blocks are
 **            those in memory (index_cache.c) or, where they are more than it
-**            may hold, those of the table.
+**            may hold, those of the table.  Those in memory are shared out to
+**            as many threads as they are worth (nn/sweep.c).
 **   probes   the multi-index (nn/multi.c) finds the rows at distance 0, then 1,
 **            and so on.  What a step will cost is known before it is done: once
 **            the steps would be dearer than a scan, the search goes on as a
@@ -33,7 +34,7 @@ SQLITE_EXTENSION_INIT3
 #define SEARCH_WANT 64         /* rows of the first pass, if nothing is known */
 #define SEARCH_WANT_MAX 131072
 #define SEARCH_GROWTH 8
-#define SEARCH_POLL 2048       /* blocks between two questions for interrupts */
+#define SEARCH_POLL 2048       /* blocks of a stream between two questions */
 /* A candidate of the multi-index costs as much as so many rows of a scan. */
 #define SEARCH_CANDIDATE 12
 
@@ -73,6 +74,7 @@ static int search_error(bh_search *search, const nn_error *err) {
 
 /* Passes ------------------------------------------------------------------- */
 
+/* A block of a stream. */
 static int search_add(bh_search *search, const nn_block *block) {
   nn_error err;
   search->index->scanned += block->rows;
@@ -110,24 +112,25 @@ static int search_stream(bh_search *search) {
   return rc == SQLITE_DONE || rc == SQLITE_OK ? done : rc;
 }
 
-/* Block i of a pass over those in memory. */
-static const nn_block *search_block(const bh_search *search, size_t i) {
+/* Block i of a pass over those in memory; asked by several threads. */
+static const nn_block *search_block(const void *context, size_t i) {
+  const bh_search *search = context;
   const search_pass *pass = &search->pass;
   return &search->snapshot->held[pass->blocks ? pass->blocks[i] : i]->block;
 }
 
 static int search_cached(bh_search *search) {
   const search_pass *pass = &search->pass;
-  size_t n = pass->blocks ? pass->block_count : search->snapshot->count;
-  int rc = SQLITE_OK;
-  for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
-    if (i + 1 < n) nn_block_prefetch(search_block(search, i + 1));
-    rc = search_add(search, search_block(search, i));
-    if (rc == SQLITE_OK && i % SEARCH_POLL == SEARCH_POLL - 1 &&
-        bh_poll(search->index->connection))
-      rc = SQLITE_INTERRUPT;
-  }
-  return rc;
+  bh_connection *connection = search->index->connection;
+  nn_blocks blocks = {search_block, search, pass->blocks ? pass->block_count
+                                                : search->snapshot->count};
+  nn_error err;
+  for (size_t i = 0; i < blocks.count; i++)
+    search->index->scanned += search_block(search, i)->rows;
+  if (nn_top_sweep(pass->top, &blocks, (int)connection->config.threads, bh_poll,
+                   connection, &err) != NN_OK)
+    return search_error(search, &err);
+  return SQLITE_OK;
 }
 
 /* The next pass. */
@@ -143,7 +146,8 @@ static int search_run_pass(bh_search *search) {
   if (nn_top_begin(pass->top, (uint64_t)pass->want, search->min, search->max,
                    &err) != NN_OK)
     return search_error(search, &err);
-  int rc = search->snapshot ? search_cached(search) : search_stream(search);
+  if (search->snapshot) return search_cached(search);
+  int rc = search_stream(search);
   if (rc == SQLITE_OK && nn_top_end(pass->top, &err) != NN_OK)
     rc = search_error(search, &err);
   return rc;
@@ -252,8 +256,9 @@ static int search_next_of_probes(bh_search *search, bh_found *found) {
   }
 }
 
-static int search_open_probes(bh_search *search) {
+static int search_open_probes(bh_search *search, sqlite3_int64 hint) {
   nn_error err;
+  uint64_t wanted = UINT64_MAX;
   bh_snapshot *snapshot = search->snapshot;
   int rc = bh_index_multi(search->index, snapshot, &search->multi);
   if (rc != SQLITE_OK || !search->multi) return rc;
@@ -264,8 +269,13 @@ static int search_open_probes(bh_search *search) {
   search->pass.blocks = search->fresh;
   search->pass.block_count = n;
   search->budget = snapshot->rows / SEARCH_CANDIDATE;
+  /* Of the nearest rows some may be gone, or come from blocks that are
+  ** scanned. */
+  if (hint > 0 && search->min <= 0)
+    wanted = (uint64_t)hint + (n > 0 ? SEARCH_WANT : 0);
   if (nn_probe_open(&bh_memory, search->multi->multi, search->query,
-                    (uint64_t)search->budget, &search->probe, &err) != NN_OK)
+                    (uint64_t)search->budget, search->max, wanted,
+                    &search->probe, &err) != NN_OK)
     return search_error(search, &err);
   return SQLITE_OK;
 }
@@ -356,7 +366,7 @@ static int search_begin(bh_search *search, const void *query,
     return search_error(search, &err);
   search->pass.want = hint > 0 ? hint : SEARCH_WANT;
   if (search->pass.want > SEARCH_WANT_MAX) search->pass.want = SEARCH_WANT_MAX;
-  return search->snapshot ? search_open_probes(search) : SQLITE_OK;
+  return search->snapshot ? search_open_probes(search, hint) : SQLITE_OK;
 }
 
 int bh_search_open(bh_index *index, const void *query, bh_bounds distance,

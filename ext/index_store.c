@@ -217,10 +217,8 @@ int bh_index_write_state(bh_index *index, const bh_index_state *state) {
   return rc;
 }
 
-#define STORE_CHANGES_MAX 1000   /* more are not worth the writing */
-
 int bh_index_restore_changes(bh_index *index, sqlite3_int64 n) {
-  if (n == 1 || n > STORE_CHANGES_MAX) return SQLITE_OK;
+  if (n == 1 || n > BH_INDEX_CHANGES_MAX) return SQLITE_OK;
   return bh_index_exec(
       index, "REPLACE INTO \"%w\".\"%w_state\" SELECT s.* FROM "
       "(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) "

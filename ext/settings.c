@@ -6,6 +6,12 @@
 ** setting one both return the value in force, so that a script can print it.
 ** binhash_config is DIRECTONLY: a schema that somebody else wrote cannot raise
 ** a limit through a view or a trigger.
+**
+** amx is more than a number: turning it on asks the system for a permission of
+** the whole process, and is an error that says what is missing where there is
+** none.  Models that are loaded need nothing done to them, since each forward
+** pass is told whether it may use tiles; a scan that is open goes on as it
+** began.
 */
 #include <stddef.h>
 #include <string.h>
@@ -24,7 +30,7 @@ typedef struct settings_entry {
   size_t offset;               /* of an sqlite3_int64 in bh_connection */
   sqlite3_int64 low, high;
   const char *const *words;    /* text values 0, 1, ... or NULL */
-  const char *why_not;         /* why high is not larger, or NULL */
+  nn_status (*grant)(nn_error *err);   /* for a value above 0, or NULL */
 } settings_entry;
 
 #define SETTINGS_AT(field) offsetof(bh_connection, config.field)
@@ -34,7 +40,7 @@ static const settings_entry settings_table[] = {
     {"cache_bytes", SETTINGS_AT(cache_bytes), 0, (sqlite3_int64)1 << 40, NULL,
      NULL},
     {"progress", SETTINGS_AT(progress), 0, 2, settings_progress, NULL},
-    {"amx", SETTINGS_AT(amx), 0, 0, NULL, "this build has no AMX kernels"},
+    {"amx", SETTINGS_AT(amx), 0, 1, NULL, nn_amx_request},
     {"multi_index", SETTINGS_AT(multi_index), 0, 2, NULL, NULL},
 };
 
@@ -69,12 +75,13 @@ static sqlite3_int64 settings_parse(sqlite3_context *ctx,
   sqlite3_int64 value = sqlite3_value_int64(arg);
   if (sqlite3_value_numeric_type(arg) != SQLITE_INTEGER || value < e->low ||
       value > e->high) {
-    if (e->why_not && value > e->high) {
-      bh_result_text_error(ctx, "binhash_config: %s: %s", e->name, e->why_not);
-    } else {
-      bh_result_text_error(ctx, "binhash_config: %s must be an integer from "
-                           "%lld to %lld", e->name, e->low, e->high);
-    }
+    bh_result_text_error(ctx, "binhash_config: %s must be an integer from "
+                         "%lld to %lld", e->name, e->low, e->high);
+    return -1;
+  }
+  nn_error err;
+  if (value && e->grant && e->grant(&err)) {
+    bh_result_text_error(ctx, "binhash_config: %s: %s", e->name, err.text);
     return -1;
   }
   return value;

@@ -80,6 +80,7 @@ typedef struct bulk_worker {
 struct nn_bulk {
   const nn_memory *mem;
   const nn_model *model;
+  nn_engine engine;
   int blobs[BULK_BLOBS], count;
   size_t size[BULK_BLOBS];    /* floats of each, and all together */
   size_t floats, input;       /* the second: of the network's input */
@@ -124,7 +125,7 @@ static void bulk_prepare(const nn_bulk *b, const nn_memory *mem,
 /* One image needs no moving about. */
 static void bulk_pass_one(const nn_bulk *b, const nn_memory *mem,
                           bulk_slot *slot) {
-  nn_run_blobs(mem, b->model, NN_FAST, slot->input, 1, b->blobs, b->count,
+  nn_run_blobs(mem, b->model, b->engine, slot->input, 1, b->blobs, b->count,
                slot->values, &slot->err);
 }
 
@@ -146,7 +147,7 @@ static void bulk_pass(const nn_bulk *b, const nn_memory *mem, float *gather,
     out[j] = at;
     at += (size_t)b->batch * b->size[j];
   }
-  nn_run_blobs(mem, b->model, NN_FAST, gather, n, b->blobs, b->count, out,
+  nn_run_blobs(mem, b->model, b->engine, gather, n, b->blobs, b->count, out,
                &err);
   for (int i = 0; i < n; i++) {
     slots[i]->err = err;
@@ -343,6 +344,7 @@ static void bulk_free(nn_bulk *b) {
 static void bulk_describe(nn_bulk *b, const nn_bulk_options *o) {
   int chw[3];
   b->model = o->model;
+  b->engine = o->engine;
   b->count = o->count;
   b->max_pixels = o->max_pixels;
   b->input = nn_model_blob_shape(o->model, 0, chw);

@@ -12,6 +12,7 @@ typedef struct nn_bulk nn_bulk;
 
 typedef struct nn_bulk_options {
   const nn_model *model;    /* outlives the bulk */
+  nn_engine engine;         /* NN_FAST or NN_AMX */
   const int *blobs;         /* what is wanted, as for nn_run_blobs */
   int count;
   int threads;              /* 1: none but the caller's */

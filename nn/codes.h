@@ -228,6 +228,23 @@ nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
                        nn_error *err);
 nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err);
 nn_status nn_top_end(nn_top *top, nn_error *err);
+
+/* Blocks in the order of their rowids.  at() is called by several threads. */
+typedef struct nn_blocks {
+  const nn_block *(*at)(const void *context, size_t i);
+  const void *context;
+  size_t count;
+} nn_blocks;
+
+/*
+** nn_top_add of all blocks and nn_top_end in one, by up to `threads` threads,
+** the calling one among them, which ask nothing of the allocator.  If poll is
+** not NULL the calling thread asks it every few milliseconds; when its answer
+** is not 0 the call ends with NN_INTERRUPTED, and the pass has no rows.
+*/
+nn_status nn_top_sweep(nn_top *top, const nn_blocks *blocks, int threads,
+                       int (*poll)(void *), void *poll_context,
+                       nn_error *err);
 /* The rows of the pass, one by one: 1, or 0 after the last. */
 int nn_top_row(nn_top *top, int64_t *rowid, int *distance);
 /* Passes to come give only rows behind this one. */
@@ -244,10 +261,11 @@ typedef struct nn_multi nn_multi;
 /* Bytes that an index of so many rows holds; 0 where it cannot be made, or a
 ** scan is always as fast. */
 size_t nn_multi_bytes_for(int bits, uint64_t rows);
-/* poll, if not NULL, is asked every few milliseconds; when its answer is not 0
-** the build ends with NN_INTERRUPTED.  O(rows * substrings). */
+/* By up to `threads` threads, the calling one among them, which asks poll, if
+** that is not NULL, every few milliseconds; when the answer is not 0 the build
+** ends with NN_INTERRUPTED.  O(rows * substrings). */
 nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
-                         size_t block_count, int (*poll)(void *),
+                         size_t block_count, int threads, int (*poll)(void *),
                          void *poll_context, nn_multi **out, nn_error *err);
 void nn_multi_close(nn_multi *multi);   /* NULL is fine */
 size_t nn_multi_bytes(const nn_multi *multi);
@@ -255,11 +273,15 @@ size_t nn_multi_bytes(const nn_multi *multi);
 /* A query: distances 0, 1, 2, ... one step each. */
 typedef struct nn_probe nn_probe;
 
-/* budget: what the steps may cost in all.  No step that would be over it is to
-** be done, and rows that only such a step could give are not remembered. */
+/*
+** budget: what the steps may cost in all.  No step that would be over it is to
+** be done, and rows that only such a step could give are not remembered.  Nor
+** are those farther than max, and than the distance within which there are
+** `wanted` rows: steps beyond that cost more than anyone will pay.
+*/
 nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
-                        const void *query, uint64_t budget, nn_probe **out,
-                        nn_error *err);
+                        const void *query, uint64_t budget, int max,
+                        uint64_t wanted, nn_probe **out, nn_error *err);
 void nn_probe_close(nn_probe *probe);   /* NULL is fine */
 /* Candidates and buckets that the next step will look at. */
 uint64_t nn_probe_cost(const nn_probe *probe);

@@ -46,6 +46,24 @@ const nn_float_form *nn_float_kernels(int i);
 /* The same for a CPU with these features. */
 const nn_float_form *nn_float_kernels_for(unsigned cpu, int i);
 
+/* halves.c ---------------------------------------------------------------- */
+
+/*
+** What reads weights of 16 bits (F16) beside a form of floats.c: widen gives
+** the floats that n halves are; dot, which a form may lack, is floats.c's for
+** one image, with the same lanes, rows and order of sums.
+*/
+typedef struct nn_half_form {
+  const char *name;
+  void (*widen)(size_t n, const uint16_t *from, float *to);
+  void (*dot)(int rows, size_t k, const uint16_t *w, size_t ldw,
+              const float *x, float *sums);
+} nn_half_form;
+
+/* The fastest for that form on a CPU with these features. */
+const nn_half_form *nn_half_kernels_for(unsigned cpu,
+                                        const nn_float_form *form);
+
 /* Teams ------------------------------------------------------------------- */
 
 #define NN_TEAM_MAX 64   /* threads of one, the caller among them */

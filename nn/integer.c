@@ -11,6 +11,7 @@
 **   avx2        32 products at a time by VPMADDUBSW
 **   avxvnni     32 at a time by VPDPBUSD, on CPUs that have it without AVX-512
 **   avx512vnni  64 at a time by VPDPBUSD
+**   amx         16384 at a time by TDPBUSD, where allowed (amx.c)
 **   neondot     16 at a time by SDOT
 **
 ** All add the same integers, and no sum leaves 32 bits (weights/README.md), so
@@ -31,13 +32,12 @@
 ** VPMADDWD of each gives sums for the same outputs.  VPDPBUSD adds four
 ** products in 32 bits, exactly, for bytes up to 255 as well.
 **
-** Requantisation, from sums back to bytes, is here too, in 64 bits.
-**
-** Not here: which bytes a tile reads, padding, layers, which are the callers'.
+** Not here: from sums back to bytes, which is requantise.c; which bytes a tile
+** reads, padding, layers, which are the callers'.
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "integers.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -46,8 +46,7 @@
 #include <immintrin.h>
 #define INTEGER_X86 1
 #define INTEGER_AVX2 NN_TARGET("avx2")
-#define INTEGER_AVX512 \
-  NN_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
+#define INTEGER_AVX512 NN_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
 /* Older compilers do not know the name. */
 #if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11)
 #define INTEGER_AVXVNNI NN_TARGET("avx2,avxvnni")
@@ -80,18 +79,6 @@ static void integer_scalar(int rows, int taps, int quads,
         }
       out[r * NN_INT_BLOCK + o] = sum;
     }
-}
-
-static void integer_scalar_bytes(int n, const int32_t *acc,
-                                 const int32_t *bias, const int32_t *m,
-                                 const int32_t *s, int zero, int max,
-                                 uint8_t *out) {
-  for (int i = 0; i < n; i++) {
-    /* At most 2^62, and half of that to round: no overflow. */
-    int64_t y = ((int64_t)acc[i] + bias[i]) * m[i];
-    y = zero + ((y + ((int64_t)1 << (s[i] - 1))) >> s[i]);
-    out[i] = (uint8_t)(y < 0 ? 0 : y > max ? max : y);
-  }
 }
 
 /* The baseline ------------------------------------------------------------ */
@@ -263,51 +250,6 @@ static void integer_avx2_wide(int rows, int taps, int quads,
   switch (rows) { INTEGER_CASES4(integer_avx2_wide_tile, 0) }
 }
 
-/* Requantise the numbers in the even lanes of x, by the even lanes of m and s,
-** and clamp them.  AVX2 shifts 64 bits to the right without the sign only, so
-** 2^62, a multiple of 2^s, is added before and its share taken off after. */
-INTEGER_AVX2
-static inline __m256i integer_avx2_requantise(__m256i x, __m256i m, __m256i s,
-                                              __m256i zero, __m256i max) {
-  const __m256i one = _mm256_set1_epi64x(1);
-  const __m256i offset = _mm256_set1_epi64x((int64_t)1 << 62);
-  s = _mm256_and_si256(s, _mm256_set1_epi64x(63));
-  __m256i half = _mm256_sllv_epi64(one, _mm256_sub_epi64(s, one));
-  __m256i y = _mm256_add_epi64(_mm256_mul_epi32(x, m),
-                               _mm256_add_epi64(half, offset));
-  y = _mm256_sub_epi64(_mm256_srlv_epi64(y, s), _mm256_srlv_epi64(offset, s));
-  y = _mm256_add_epi64(y, zero);
-  y = _mm256_blendv_epi8(y, max, _mm256_cmpgt_epi64(y, max));
-  return _mm256_andnot_si256(
-      _mm256_cmpgt_epi64(_mm256_setzero_si256(), y), y);
-}
-
-INTEGER_AVX2
-static void integer_avx2_bytes(int n, const int32_t *acc, const int32_t *bias,
-                               const int32_t *m, const int32_t *s, int zero,
-                               int max, uint8_t *out) {
-  const __m256i zeros = _mm256_set1_epi64x(zero);
-  const __m256i maxima = _mm256_set1_epi64x(max);
-  int i = 0;
-  for (; i + 8 <= n; i += 8) {
-    __m256i x = _mm256_add_epi32(
-        _mm256_loadu_si256((const __m256i *)(acc + i)),
-        _mm256_loadu_si256((const __m256i *)(bias + i)));
-    __m256i mi = _mm256_loadu_si256((const __m256i *)(m + i));
-    __m256i si = _mm256_loadu_si256((const __m256i *)(s + i));
-    __m256i even = integer_avx2_requantise(x, mi, si, zeros, maxima);
-    __m256i odd = integer_avx2_requantise(
-        _mm256_srli_epi64(x, 32), _mm256_srli_epi64(mi, 32),
-        _mm256_srli_epi64(si, 32), zeros, maxima);
-    __m256i y = _mm256_or_si256(even, _mm256_slli_epi64(odd, 32));
-    __m128i y16 = _mm_packus_epi32(_mm256_castsi256_si128(y),
-                                   _mm256_extracti128_si256(y, 1));
-    _mm_storel_epi64((__m128i *)(out + i), _mm_packus_epi16(y16, y16));
-  }
-  integer_scalar_bytes(n - i, acc + i, bias + i, m + i, s + i, zero, max,
-                       out + i);
-}
-
 /* AVX-VNNI ---------------------------------------------------------------- */
 
 #ifdef INTEGER_AVXVNNI
@@ -412,59 +354,6 @@ static void integer_avx512(int rows, int taps, int quads,
   }
 }
 
-/* As integer_avx2_requantise. */
-INTEGER_AVX512
-static inline __m512i integer_avx512_requantise(__m512i x, __m512i m,
-                                                __m512i s, __m512i zero,
-                                                __m512i max) {
-  const __m512i one = _mm512_set1_epi64(1);
-  s = _mm512_and_si512(s, _mm512_set1_epi64(63));
-  __m512i half = _mm512_sllv_epi64(one, _mm512_sub_epi64(s, one));
-  __m512i y = _mm512_add_epi64(_mm512_mul_epi32(x, m), half);
-  y = _mm512_add_epi64(_mm512_srav_epi64(y, s), zero);
-  return _mm512_max_epi64(_mm512_min_epi64(y, max), _mm512_setzero_si512());
-}
-
-/* Sixteen channels, of which the mask says which are there. */
-INTEGER_AVX512
-static inline __m128i integer_avx512_bytes16(__mmask16 mask,
-                                             const int32_t *acc,
-                                             const int32_t *bias,
-                                             const int32_t *m,
-                                             const int32_t *s, __m512i zero,
-                                             __m512i max) {
-  __m512i x = _mm512_add_epi32(_mm512_maskz_loadu_epi32(mask, acc),
-                               _mm512_maskz_loadu_epi32(mask, bias));
-  __m512i mi = _mm512_maskz_loadu_epi32(mask, m);
-  __m512i si = _mm512_maskz_loadu_epi32(mask, s);
-  __m512i even = integer_avx512_requantise(x, mi, si, zero, max);
-  __m512i odd = integer_avx512_requantise(
-      _mm512_srli_epi64(x, 32), _mm512_srli_epi64(mi, 32),
-      _mm512_srli_epi64(si, 32), zero, max);
-  return _mm512_cvtepi32_epi8(
-      _mm512_or_si512(even, _mm512_slli_epi64(odd, 32)));
-}
-
-INTEGER_AVX512
-static void integer_avx512_bytes(int n, const int32_t *acc,
-                                 const int32_t *bias, const int32_t *m,
-                                 const int32_t *s, int zero, int max,
-                                 uint8_t *out) {
-  const __m512i zeros = _mm512_set1_epi64(zero);
-  const __m512i maxima = _mm512_set1_epi64(max);
-  int i = 0;
-  for (; i + 16 <= n; i += 16)
-    _mm_storeu_si128((__m128i *)(out + i),
-                     integer_avx512_bytes16(0xffff, acc + i, bias + i, m + i,
-                                            s + i, zeros, maxima));
-  if (i < n) {
-    __mmask16 mask = (__mmask16)((1 << (n - i)) - 1);
-    _mm_mask_storeu_epi8(out + i, mask,
-                         integer_avx512_bytes16(mask, acc + i, bias + i,
-                                                m + i, s + i, zeros, maxima));
-  }
-}
-
 #endif
 
 /* NEON with dot products -------------------------------------------------- */
@@ -557,38 +446,53 @@ static void integer_dot_wide(int rows, int taps, int quads,
 
 /* Dispatch ---------------------------------------------------------------- */
 
+/* One that takes a block at a time and prepares nothing. */
+#define INTEGER_FORM(name, rows, sums, wide, bytes) \
+  {name, rows, sums, wide, bytes, 0, NULL, NULL, NULL}
+
 /* From the plain one to the fastest, each with what it needs of the CPU. */
 static const struct {
   nn_int_form form;
   unsigned needs;
 } integer_forms[] = {
-    {{"scalar", 4, integer_scalar, integer_scalar, integer_scalar_bytes}, 0},
-    {{"generic", INTEGER_GENERIC_ROWS, integer_generic_sums,
-      integer_generic_wide, integer_scalar_bytes}, 0},
+    {INTEGER_FORM("scalar", 4, integer_scalar, integer_scalar,
+                  nn_bytes_scalar), 0},
+    {INTEGER_FORM("generic", INTEGER_GENERIC_ROWS, integer_generic_sums,
+                  integer_generic_wide, nn_bytes_scalar), 0},
 #ifdef INTEGER_X86
-    {{"avx2", INTEGER_AVX2_ROWS, integer_avx2_sums, integer_avx2_wide,
-      integer_avx2_bytes}, NN_CPU_AVX2},
+    {INTEGER_FORM("avx2", INTEGER_AVX2_ROWS, integer_avx2_sums,
+                  integer_avx2_wide, nn_bytes_avx2), NN_CPU_AVX2},
 #ifdef INTEGER_AVXVNNI
-    {{"avxvnni", INTEGER_AVXVNNI_ROWS, integer_avxvnni, integer_avxvnni,
-      integer_avx2_bytes}, NN_CPU_AVX2 | NN_CPU_AVXVNNI},
+    {INTEGER_FORM("avxvnni", INTEGER_AVXVNNI_ROWS, integer_avxvnni,
+                  integer_avxvnni, nn_bytes_avx2),
+     NN_CPU_AVX2 | NN_CPU_AVXVNNI},
 #endif
-    {{"avx512vnni", INTEGER_AVX512_ROWS, integer_avx512, integer_avx512,
-      integer_avx512_bytes}, NN_CPU_AVX512VNNI},
+    {INTEGER_FORM("avx512vnni", INTEGER_AVX512_ROWS, integer_avx512,
+                  integer_avx512, nn_bytes_avx512), NN_CPU_AVX512VNNI},
 #endif
 #ifdef INTEGER_DOT
-    {{"neondot", INTEGER_DOT_ROWS, integer_dot_sums, integer_dot_wide,
-      integer_scalar_bytes}, NN_CPU_DOTPROD},
+    {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
+                  integer_dot_wide, nn_bytes_scalar), NN_CPU_DOTPROD},
+#endif
+#if NN_AMX_KERNEL
+    {{"amx", NN_AMX_ROWS, nn_amx_one, nn_amx_one, nn_bytes_avx512,
+      NN_AMX_BLOCKS, nn_amx_many, nn_amx_open, nn_amx_close},
+     NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
 };
 #define INTEGER_FORMS ((int)(sizeof(integer_forms) / sizeof(*integer_forms)))
 
 const nn_int_form *nn_int_kernels_for(unsigned cpu, int i) {
-  for (int j = 0; j < INTEGER_FORMS; j++)
-    if ((integer_forms[j].needs & ~cpu) == 0 && i-- == 0)
-      return &integer_forms[j].form;
-  return NULL;
+  const nn_int_form *last = NULL;
+  for (int j = 0; j < INTEGER_FORMS; j++) {
+    if (integer_forms[j].needs & ~cpu) continue;
+    last = &integer_forms[j].form;
+    if (i-- == 0) return last;
+  }
+  return i < 0 ? last : NULL;
 }
 
 const nn_int_form *nn_int_kernels(int i) {
-  return nn_int_kernels_for(nn_cpu_features(), i);
+  unsigned without = nn_amx_permitted() ? 0 : NN_CPU_AMX;
+  return nn_int_kernels_for(nn_cpu_features() & ~without, i);
 }

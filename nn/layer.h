@@ -94,7 +94,7 @@ typedef struct nn_whole {
   int32_t *folded;              /* bias - sum of weight * zero point */
   int8_t *packed;               /* packed.c: weights as the kernels want them */
   uint8_t *outside;             /* packed.c: a position outside of the image */
-  int16_t *halves;              /* whole.c: what it makes of them, or NULL */
+  int16_t *words;               /* whole.c: what it makes of them, or NULL */
   int *factor;                  /* eltwise, concat: of each bottom */
   int32_t *constant;            /* eltwise, concat: mix.c */
   int32_t *gather;              /* gather.c: where each byte comes from */
@@ -134,6 +134,7 @@ typedef struct nn_layer {
   float eps;              /* batch norm */
   const float *mean, *variance;
   const float *weight, *bias;     /* bias NULL: zeros; a norm's weight: ones */
+  const uint16_t *halves; /* InnerProduct: weights in 16 bits, weight is NULL */
   float *scale, *shift;           /* batch norm as x * scale + shift */
   float *folded_scale, *folded_bias;   /* of its sums, for that norm */
   size_t *taps;           /* convolve.c: where they look */

@@ -328,7 +328,7 @@ void nn_layer_fast(const nn_step *s) {
       else nn_convolve_run(s);
       break;
     case NN_INNER_PRODUCT:
-      if (s->blas) layers_inner_product(s);
+      if (s->blas && !s->layer->halves) layers_inner_product(s);
       else nn_dense_run(s);
       break;
     case NN_POOLING: nn_pooling_run(s); break;

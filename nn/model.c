@@ -82,7 +82,7 @@ static size_t model_dtype(const char *text, nn_dtype *dtype) {
       {"BOOL", 1, NN_OTHER},     {"U32", 4, NN_OTHER},
       {"F8_E4M3", 1, NN_OTHER},  {"F8_E5M2", 1, NN_OTHER},
       {"I16", 2, NN_OTHER},      {"U16", 2, NN_OTHER},
-      {"F16", 2, NN_OTHER},      {"BF16", 2, NN_OTHER},
+      {"F16", 2, NN_F16},        {"BF16", 2, NN_OTHER},
       {"I64", 8, NN_OTHER},      {"U64", 8, NN_OTHER},
       {"F64", 8, NN_OTHER}};
   for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -321,8 +321,9 @@ nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
                           const float **out, nn_error *err) {
   *out = tensor->floats;
   if (*out) return NN_OK;
-  if (tensor->dtype != NN_F32 && tensor->dtype != NN_I8) {
-    return model_bad(tensor, err, "a weight must be F32 or I8");
+  if (tensor->dtype != NN_F32 && tensor->dtype != NN_F16 &&
+      tensor->dtype != NN_I8) {
+    return model_bad(tensor, err, "a weight must be F32, F16 or I8");
   }
   if (tensor->dtype == NN_F32 &&
       (uintptr_t)tensor->bytes % _Alignof(float) == 0) {
@@ -333,7 +334,30 @@ nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
   if (!copy) return nn_fail(err, NN_NOMEM, "out of memory");
   *out = tensor->floats = copy;
   if (tensor->dtype == NN_I8) return model_widen(model, tensor, copy, err);
+  if (tensor->dtype == NN_F16) {
+    for (size_t i = 0; i < tensor->count; i++) {
+      uint16_t half;
+      memcpy(&half, tensor->bytes + 2 * i, sizeof(half));
+      copy[i] = nn_half_value(half);
+    }
+    return NN_OK;
+  }
   if (tensor->count) memcpy(copy, tensor->bytes, tensor->count * sizeof(float));
+  return NN_OK;
+}
+
+nn_status nn_model_halves(nn_model *model, nn_tensor *tensor,
+                          const uint16_t **out, nn_error *err) {
+  *out = tensor->halves;
+  if (*out) return NN_OK;
+  if ((uintptr_t)tensor->bytes % _Alignof(uint16_t) == 0) {
+    *out = tensor->halves = (const uint16_t *)(const void *)tensor->bytes;
+    return NN_OK;
+  }
+  uint16_t *copy = nn_model_alloc(model, tensor->count, sizeof(uint16_t));
+  if (!copy) return nn_fail(err, NN_NOMEM, "out of memory");
+  *out = tensor->halves = copy;
+  if (tensor->count) memcpy(copy, tensor->bytes, tensor->count * 2);
   return NN_OK;
 }
 

@@ -33,10 +33,11 @@
 ** 2^s far fewer than rows a bucket is read in one stream, which is much faster
 ** than many buckets with a row each.
 */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn_int.h"
+#include "floats.h"
 
 #define MULTI_TABLES_MAX 6
 #define MULTI_WIDTH_MAX 22    /* bits of a substring */
@@ -123,14 +124,18 @@ typedef struct multi_build {
   uint64_t *codes;            /* of all rows, in order */
   int (*poll)(void *);
   void *poll_context;
+  atomic_int stopped;
 } multi_build;
 
-static int multi_stopped(const multi_build *b) {
-  return b->poll && b->poll(b->poll_context);
+/* Is the build to end?  The calling thread, worker 0, asks. */
+static int multi_stops(multi_build *b, int worker) {
+  if (worker == 0 && b->poll && !b->stopped && b->poll(b->poll_context))
+    b->stopped = 1;
+  return b->stopped;
 }
 
-/* The codes of all blocks.  0: stopped. */
-static int multi_gather(const multi_build *b, const nn_block *blocks) {
+/* The codes of all blocks. */
+static void multi_gather(multi_build *b, const nn_block *blocks) {
   uint32_t at = 0, asked = 0;
   int spare = (8 - b->multi->bits % 8) % 8;
   for (size_t i = 0; i < b->multi->block_count; i++) {
@@ -145,15 +150,16 @@ static int multi_gather(const multi_build *b, const nn_block *blocks) {
     at += (uint32_t)n;
     if (at - asked >= MULTI_POLL) {
       asked = at;
-      if (multi_stopped(b)) return 0;
+      if (multi_stops(b, 0)) return;
     }
   }
   b->multi->block_starts[b->multi->block_count] = at;
-  return 1;
 }
 
-/* A counting sort of all rows by substring j.  0: stopped. */
-static int multi_sort(const multi_build *b, multi_table *table) {
+/* A counting sort of all rows by substring j: one task of a team. */
+static void multi_sort(void *context, size_t j, int worker) {
+  multi_build *b = context;
+  multi_table *table = &b->multi->table[j];
   uint64_t rows = b->multi->rows;
   size_t values = (size_t)1 << table->width;
   uint32_t sum = 0;
@@ -169,13 +175,12 @@ static int multi_sort(const multi_build *b, multi_table *table) {
     uint32_t to = table->starts[multi_key(table, b->codes[i])]++;
     table->codes[to] = b->codes[i];
     table->ordinals[to] = (uint32_t)i;
-    if (i % MULTI_POLL == MULTI_POLL - 1 && multi_stopped(b)) return 0;
+    if (i % MULTI_POLL == MULTI_POLL - 1 && multi_stops(b, worker)) return;
   }
   /* Each start has moved to its bucket's end, which is the next one's start. */
   memmove(table->starts + 1, table->starts,
           values * sizeof(*table->starts));
   table->starts[0] = 0;
-  return 1;
 }
 
 static int multi_alloc(nn_multi *multi, multi_build *b) {
@@ -199,8 +204,22 @@ static int multi_alloc(nn_multi *multi, multi_build *b) {
   return 1;
 }
 
+/* Each table by one thread, while there are threads. */
+static void multi_fill(multi_build *b, const nn_block *blocks, int threads) {
+  nn_multi *multi = b->multi;
+  nn_team *team = NULL;
+  nn_error err;
+  multi_gather(b, blocks);
+  if (b->stopped) return;
+  if (threads > multi->tables) threads = multi->tables;
+  /* Without a team the caller does it all. */
+  if (nn_team_open(&multi->mem, threads, &team, &err) != NN_OK) team = NULL;
+  nn_team_run(team, (size_t)multi->tables, multi_sort, b);
+  nn_team_close(team);
+}
+
 nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
-                         size_t block_count, int (*poll)(void *),
+                         size_t block_count, int threads, int (*poll)(void *),
                          void *poll_context, nn_multi **out, nn_error *err) {
   uint64_t rows = 0;
   *out = NULL;
@@ -215,15 +234,13 @@ nn_status nn_multi_build(const nn_memory *mem, int bits, const nn_block *blocks,
   multi->rows = rows;
   multi->block_count = block_count;
   multi->tables = multi_tables(bits, rows);
-  multi_build b = {multi, NULL, poll, poll_context};
+  multi_build b = {multi, NULL, poll, poll_context, 0};
   nn_status status = NN_OK;
-  if (!multi_alloc(multi, &b))
+  if (multi_alloc(multi, &b))
+    multi_fill(&b, blocks, threads);
+  else
     status = nn_fail(err, NN_NOMEM, "out of memory");
-  else if (!multi_gather(&b, blocks))
-    status = nn_fail(err, NN_INTERRUPTED, "interrupted");
-  for (int j = 0; status == NN_OK && j < multi->tables; j++)
-    if (!multi_sort(&b, &multi->table[j]))
-      status = nn_fail(err, NN_INTERRUPTED, "interrupted");
+  if (b.stopped) status = nn_fail(err, NN_INTERRUPTED, "interrupted");
   nn_free(mem, b.codes);
   if (status == NN_OK) *out = multi;
   else nn_multi_close(multi);
@@ -247,6 +264,8 @@ struct nn_probe {
   const nn_multi *multi;
   uint64_t query;
   int horizon;                /* no step beyond it will be done */
+  uint64_t wanted, kept;      /* rows; of those met within the horizon */
+  uint64_t counts[65];        /* of rows met, by distance */
   int step;                   /* the next one */
   int (*bucket)(nn_probe *, const multi_table *, int, uint32_t);
   uint64_t cost;              /* of it, UINT64_MAX: not counted yet */
@@ -336,22 +355,33 @@ static int probe_is_first(const nn_multi *multi, uint64_t differs, int j,
   return 1;
 }
 
+/* Keep a row.  Where enough are nearer than the horizon, it comes nearer. */
+static void probe_keep(nn_probe *probe, uint32_t ordinal, int distance) {
+  probe_row *row = &probe->met[probe->met_count];
+  row->ordinal = ordinal;
+  row->next = probe->heads[distance];
+  probe->heads[distance] = (uint32_t)probe->met_count++;
+  probe->counts[distance]++;
+  probe->kept++;
+  while (probe->kept - probe->counts[probe->horizon] >= probe->wanted)
+    probe->kept -= probe->counts[probe->horizon--];
+}
+
 /* Rows of a bucket beyond the horizon, nearly all, are done with at once. */
 PROBE_INLINE int probe_read(nn_probe *probe, const multi_table *table, int r,
                             uint32_t value, int (*count)(uint64_t)) {
   int j = (int)(table - probe->multi->table);
-  uint32_t from = table->starts[value], to = table->starts[value + 1];
-  if (!probe_room(probe, to - from)) return 0;
-  for (uint32_t i = from; i < to; i++) {
-    uint64_t differs = table->codes[i] ^ probe->query;
-    int distance = count(differs);
-    if (distance > probe->horizon ||
-        !probe_is_first(probe->multi, differs, j, r))
-      continue;
-    probe_row *row = &probe->met[probe->met_count];
-    row->ordinal = table->ordinals[i];
-    row->next = probe->heads[distance];
-    probe->heads[distance] = (uint32_t)probe->met_count++;
+  uint32_t from = table->starts[value], end = table->starts[value + 1];
+  while (from < end) {
+    uint32_t to = end - from > PROBE_FETCH ? from + PROBE_FETCH : end;
+    if (!probe_room(probe, to - from)) return 0;
+    for (; from < to; from++) {
+      uint64_t differs = table->codes[from] ^ probe->query;
+      int distance = count(differs);
+      if (distance <= probe->horizon &&
+          probe_is_first(probe->multi, differs, j, r))
+        probe_keep(probe, table->ordinals[from], distance);
+    }
   }
   return 1;
 }
@@ -394,8 +424,8 @@ static int probe_horizon(const nn_multi *multi, uint64_t budget) {
 }
 
 nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
-                        const void *query, uint64_t budget, nn_probe **out,
-                        nn_error *err) {
+                        const void *query, uint64_t budget, int max,
+                        uint64_t wanted, nn_probe **out, nn_error *err) {
   nn_probe *probe = nn_zalloc(mem, sizeof(*probe));
   *out = probe;
   if (!probe) return nn_fail(err, NN_NOMEM, "out of memory");
@@ -403,6 +433,8 @@ nn_status nn_probe_open(const nn_memory *mem, const nn_multi *multi,
   probe->multi = multi;
   probe->query = multi_number(query, multi->bits);
   probe->horizon = probe_horizon(multi, budget);
+  if (max < probe->horizon) probe->horizon = max < 0 ? 0 : max;
+  probe->wanted = wanted > 0 ? wanted : 1;
   probe->bucket = nn_cpu_features() & NN_CPU_POPCNT ? probe_bucket_popcnt
                                                     : probe_bucket_plain;
   probe->cost = UINT64_MAX;

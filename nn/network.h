@@ -174,8 +174,9 @@ typedef struct nn_head {
 
 /*
 ** Read a model from bytes that the caller holds or maps; they must stay as they
-** are until nn_model_close.  Tensors stored as float32 are used where they lie,
-** others are widened into memory of the model.  Errors: NN_MODEL names the
+** are until nn_model_close.  Tensors stored as float32, and inner products'
+** weights of 16 bits, are used where they lie, others are widened into memory
+** of the model.  Errors: NN_MODEL names the
 ** layer or tensor; any input is safe.
 */
 nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
@@ -223,7 +224,9 @@ typedef enum nn_engine {
   NN_FAST,       /* our kernels; OpenBLAS for a float32 network on a CPU that
                  ** they do not know (x86 without AVX2 and FMA) */
   NN_REFERENCE,  /* one plain loop nest a layer, double sums; slow, no BLAS */
-  NN_BLAS        /* OpenBLAS, for integer networks on floats that are whole */
+  NN_BLAS,       /* OpenBLAS, for integer networks on floats that are whole */
+  NN_AMX         /* as NN_FAST, an integer network's products in AMX's tiles
+                 ** where nn_amx_request has given NN_OK in this process */
 } nn_engine;
 
 /*
@@ -254,6 +257,14 @@ nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
                       nn_engine engine, int threads, const float *input,
                       int batch, const int *blobs, int count,
                       float *const *out, nn_error *err);
+
+/*
+** Ask the system for AMX, for this process and for good: there is no way to
+** give it back, and forks inherit it.  Signal frames of threads that use tiles
+** then grow by 8 KB.  Any model may be run with NN_AMX thereafter, those that
+** are open too.  NN_ARGUMENT names what is missing; asking again is cheap.
+*/
+nn_status nn_amx_request(nn_error *err);
 
 /* prepare, run and threshold: the code of a picture, (bits+7)/8 bytes. */
 nn_status nn_hash(const nn_memory *mem, const nn_model *model,

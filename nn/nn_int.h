@@ -47,7 +47,10 @@ enum {
   NN_CPU_BITALG = 1 << 5,      /* F, BW, BITALG, and zmm */
   NN_CPU_FMA = 1 << 6,         /* with AVX2 */
   NN_CPU_AVX512F = 1 << 7,     /* F, BW, VL, and zmm */
-  NN_CPU_DOTPROD = 1 << 8      /* ARM's SDOT and UDOT */
+  NN_CPU_DOTPROD = 1 << 8,     /* ARM's SDOT and UDOT */
+  NN_CPU_AMX = 1 << 9,         /* TILE, INT8, and both parts by the system;
+                               ** its permission is another matter */
+  NN_CPU_F16C = 1 << 10        /* with AVX2's registers */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -147,7 +150,14 @@ void nn_sha256(const void *bytes, size_t n, char hex[65]);
 #define NN_SIDE_MAX 65535    /* height, width, kernel, stride, pad, dilation */
 #define NN_OWNED_MAX ((uint64_t)4 << 30)   /* memory of an open model */
 
-typedef enum nn_dtype { NN_F32, NN_I8, NN_U8, NN_I32, NN_OTHER } nn_dtype;
+typedef enum nn_dtype {
+  NN_F32,
+  NN_F16,
+  NN_I8,
+  NN_U8,
+  NN_I32,
+  NN_OTHER
+} nn_dtype;
 
 typedef struct nn_tensor {
   char *name;
@@ -159,6 +169,7 @@ typedef struct nn_tensor {
   const uint8_t *bytes;   /* NULL until the offsets are checked */
   const float *floats;    /* NULL until some layer wanted them */
   const int32_t *ints;    /* likewise */
+  const uint16_t *halves; /* likewise */
 } nn_tensor;
 
 typedef struct nn_preprocess {
@@ -209,6 +220,11 @@ nn_tensor *nn_model_tensor(const nn_model *model, const char *name);
 /* Its values as float32: where they lie, or widened into the model's memory. */
 nn_status nn_model_floats(nn_model *model, nn_tensor *tensor,
                           const float **out, nn_error *err);
+/* The values of an F16 tensor as they are, where they lie or copied. */
+nn_status nn_model_halves(nn_model *model, nn_tensor *tensor,
+                          const uint16_t **out, nn_error *err);
+/* halves.c: what one of them is. */
+float nn_half_value(uint16_t half);
 /* The values of an I32 tensor, where they lie or copied. */
 nn_status nn_model_ints(nn_model *model, nn_tensor *tensor,
                         const int32_t **out, nn_error *err);
@@ -267,6 +283,9 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 ** come in blocks of so many. */
 #define NN_INT_BLOCK 16
 
+/* Bytes behind the last block of weights that a form with `many` may read. */
+#define NN_INT_SLACK (15 * 4 * NN_INT_BLOCK)
+
 /*
 ** One set of kernels, all of which add the same integers.
 **
@@ -279,6 +298,15 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 **
 ** bytes: out[i] = clamp(zero + (((acc[i] + bias[i]) * m[i] + 2^(s[i]-1)) >>
 ** s[i]), max) for n channels, 0 <= m, 1 <= s <= 62, acc + bias within int32.
+**
+** many, which a form may have: sums and wide in one for 1 to `blocks` blocks
+** that see the same and whose weights are `apart` bytes apart, a multiple of
+** 64.  Block b's sums begin at out + b * rows * NN_INT_BLOCK, where rows is the
+** form's own; each block's place there, and out of such a form's sums and wide,
+** has room for as many rows, and those behind the call's may be written.
+**
+** open, close: what a thread does before such calls and behind them; between
+** them it does nothing else.  NULL: nothing.
 */
 typedef struct nn_int_form {
   const char *name;
@@ -290,26 +318,32 @@ typedef struct nn_int_form {
   void (*bytes)(int n, const int32_t *acc, const int32_t *bias,
                 const int32_t *m, const int32_t *s, int zero, int max,
                 uint8_t *out);
+  int blocks;
+  void (*many)(int blocks, size_t apart, int rows, int taps, int quads,
+               const uint8_t *const *in, const int8_t *weight, int32_t *out);
+  void (*open)(void);
+  void (*close)(void);
 } nn_int_form;
 
-/* The i-th set that this CPU can run, NULL after the last.  0 is the plain
+/* The i-th set that this process can run, NULL after the last.  0 is the plain
 ** reference, the last is the fastest. */
 const nn_int_form *nn_int_kernels(int i);
-/* The same for a CPU with these features, by which tests see every choice. */
+/* The same for a CPU with these features, by which tests see every choice.  For
+** -1 the last. */
 const nn_int_form *nn_int_kernels_for(unsigned cpu, int i);
 
 /*
-** halves.c: out[r * NN_INT_BLOCK + o] is the sum over i < 2 * pairs of a[r *
+** words.c: out[r * NN_INT_BLOCK + o] is the sum over i < 2 * pairs of a[r *
 ** lda + i] * weight[(i / 2 * NN_INT_BLOCK + o) * 2 + i % 2] modulo 2^32, for r
 ** < rows <= NN_PAIR_ROWS; weights are 64-byte aligned, and two products fit 32
 ** bits.
 */
 #define NN_PAIR_ROWS 6
-typedef void (*nn_halves)(int rows, size_t pairs, const int16_t *a, size_t lda,
+typedef void (*nn_words)(int rows, size_t pairs, const int16_t *a, size_t lda,
                           const int16_t *weight, int32_t *out);
-extern const nn_halves nn_halves_scalar;
+extern const nn_words nn_words_scalar;
 /* Those that go with a form; NULL where its own kernels are faster. */
-nn_halves nn_halves_of(const nn_int_form *form);
+nn_words nn_words_of(const nn_int_form *form);
 
 /* values.c, bytes.c, packed.c, crosscheck.c, naive.c: integer networks ---- */
 
@@ -364,8 +398,8 @@ void nn_packed_run(const nn_int_step *step);
 size_t nn_packed_scratch(const nn_layer *layer);
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
-/* whole.c: convolutions of 3x3 and 5x5, where halves go with the form: ready()
-** is for every layer, run() for those of which it made halves. */
+/* whole.c: convolutions of 3x3 and 5x5, where words go with the form: ready()
+** is for every layer, run() for those of which it made words. */
 nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err);
 void nn_whole_run(const nn_int_step *step);
 

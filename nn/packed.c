@@ -16,7 +16,8 @@
 **
 ** The outer loop goes over blocks of channels and the inner one over positions,
 ** so that the weights of a block stay in the cache; pointers are made for a
-** strip of positions at a time.
+** strip of positions at a time.  A form that takes many blocks at once gets
+** neighbours that see the same channels.
 **
 ** Zero points cost nothing at run time: sum of w * (q - zero) + bias is the sum
 ** of w * q and a constant (nn_whole.folded).
@@ -114,7 +115,9 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   nn_whole *w = &layer->whole;
   int blocks = packed_blocks(layer, &blobs[layer->top]);
   size_t bytes = packed_bytes(layer, blobs);
-  w->packed = nn_model_alloc(model, (size_t)blocks, bytes);
+  size_t all = nn_mul((size_t)blocks, bytes);
+  if (all > SIZE_MAX - NN_INT_SLACK) all = SIZE_MAX - NN_INT_SLACK;
+  w->packed = nn_model_alloc(model, all + NN_INT_SLACK, 1);
   /* a block may read up to three bytes behind the last channel */
   w->outside = nn_model_alloc(model, nn_int_stride(in) + 4, 1);
   if (!w->packed || !w->outside) {
@@ -134,19 +137,24 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
 
 /* Running ----------------------------------------------------------------- */
 
-static int packed_rows(void) {
-  int rows = 1;
-  for (int i = 0; nn_int_kernels(i); i++) {
-    if (nn_int_kernels(i)->rows > rows) rows = nn_int_kernels(i)->rows;
-  }
-  return rows;
+/* Sums of a call of this form. */
+static size_t packed_sums(const nn_int_form *form) {
+  return (size_t)form->rows * (size_t)(form->many ? form->blocks : 1) *
+         NN_INT_BLOCK;
 }
 
+/* What any form of this CPU wants, for the passes of a model may differ. */
 size_t nn_packed_scratch(const nn_layer *layer) {
-  size_t rows = (size_t)packed_rows(), step = nn_mul(packed_taps(layer), rows);
+  const nn_int_form *form;
+  size_t rows = 1, sums = 1;
+  for (int i = 0; (form = nn_int_kernels_for(nn_cpu_features(), i)); i++) {
+    if ((size_t)form->rows > rows) rows = (size_t)form->rows;
+    if (packed_sums(form) > sums) sums = packed_sums(form);
+  }
+  size_t step = nn_mul(packed_taps(layer), rows);
   size_t pointers = step > PACKED_POINTERS ? step : PACKED_POINTERS;
   size_t bytes = nn_mul(pointers, sizeof(uint8_t *));
-  size_t sums = rows * NN_INT_BLOCK * sizeof(int32_t);
+  sums *= sizeof(int32_t);
   return bytes > SIZE_MAX - sums ? SIZE_MAX : (bytes + sums + 3) / 4;
 }
 
@@ -190,23 +198,48 @@ static void packed_write(const nn_int_step *s, const packed_block *b, int rows,
   }
 }
 
+/* The sums of one to form->blocks blocks at `rows` positions. */
+static void packed_kernel(const nn_int_step *s, int count, int rows,
+                          int quads, const uint8_t *const *in,
+                          const int8_t *weight, size_t bytes, int32_t *sums) {
+  const nn_int_form *form = s->form;
+  int taps = (int)packed_taps(s->layer);
+  if (form->many) {
+    form->many(count, bytes, rows, taps, quads, in, weight, sums);
+  } else if (s->blobs[s->layer->bottom[0]].quant.max > 127) {
+    form->wide(rows, taps, quads, in, weight, sums);
+  } else {
+    form->sums(rows, taps, quads, in, weight, sums);
+  }
+}
+
+/* Blocks from k on, before `blocks`, that see what k sees and that the form
+** takes at once. */
+static int packed_together(const nn_int_step *s, int k, int blocks) {
+  int unit = packed_per_unit(s->layer, &s->blobs[s->layer->top]);
+  int count = unit - k % unit;
+  if (count > blocks - k) count = blocks - k;
+  if (!s->form->many) return 1;
+  return count < s->form->blocks ? count : s->form->blocks;
+}
+
 /* Positions [first, last) of the blocks [block, blocks), with the pointers of
 ** all of them at hand.  `moved` is the channel that these point at. */
 static void packed_strip(const nn_int_step *s, size_t first, size_t last,
                          int block, int blocks, const uint8_t **pointers,
                          int32_t *sums) {
   const nn_layer *l = s->layer;
-  const nn_blob *in = &s->blobs[l->bottom[0]];
   size_t taps = packed_taps(l), most = (size_t)s->form->rows;
   size_t bytes = packed_bytes(l, s->blobs);
-  int moved = 0;
+  int moved = 0, count;
   for (size_t p = first; p < last; p++) {
     size_t tile = (p - first) / most * most, left = last - first - tile;
     packed_point(s, p, left < most ? left : most,
                  pointers + tile * taps + (p - first - tile));
   }
-  for (int k = block; k < blocks; k++) {
+  for (int k = block; k < blocks; k += count) {
     packed_block b = packed_get(l, s->blobs, k);
+    count = packed_together(s, k, blocks);
     if (b.in != moved) {
       for (size_t i = 0; i < (last - first) * taps; i++) {
         pointers[i] += b.in - moved;
@@ -215,10 +248,13 @@ static void packed_strip(const nn_int_step *s, size_t first, size_t last,
     }
     for (size_t p = first; p < last; p += most) {
       int rows = (int)(last - p < most ? last - p : most);
-      (in->quant.max > 127 ? s->form->wide : s->form->sums)(
-          rows, (int)taps, b.quads, pointers + (p - first) * taps,
-          l->whole.packed + (size_t)k * bytes, sums);
-      packed_write(s, &b, rows, p, sums);
+      packed_kernel(s, count, rows, b.quads, pointers + (p - first) * taps,
+                    l->whole.packed + (size_t)k * bytes, bytes, sums);
+      for (int i = 0; i < count; i++) {
+        packed_block own = packed_get(l, s->blobs, k + i);
+        packed_write(s, &own, rows, p,
+                     sums + (size_t)i * most * NN_INT_BLOCK);
+      }
     }
   }
 }
@@ -251,10 +287,11 @@ static void packed_task(void *context, size_t task, int worker) {
     sums = (int32_t *)(void *)(s->private_scratch +
                                (size_t)worker * NN_FLOAT_SCRATCH);
   }
+  if (s->form->open) s->form->open();
   packed_strip(s, first, last < job->positions ? last : job->positions, block,
-               end, (const uint8_t **)(void *)(sums + (size_t)s->form->rows *
-                                                          NN_INT_BLOCK),
+               end, (const uint8_t **)(void *)(sums + packed_sums(s->form)),
                sums);
+  if (s->form->close) s->form->close();
 }
 
 void nn_packed_run(const nn_int_step *s) {
@@ -278,7 +315,7 @@ void nn_packed_run(const nn_int_step *s) {
     job.part = (job.blocks + parts - 1) / parts;
   }
   size_t parts = (size_t)((job.blocks + job.part - 1) / job.part);
-  if (s->layer->whole.halves && nn_halves_of(s->form)) {
+  if (s->layer->whole.words && nn_words_of(s->form)) {
     nn_whole_run(s);
   } else {
     nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,

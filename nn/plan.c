@@ -299,8 +299,9 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   }
   plan_readers(model);
   if (model->kind == NN_INTEGER) {
+    unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
+    model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */
     nn_status ready = NN_OK;
-    for (int i = 0; nn_int_kernels(i); i++) model->form = nn_int_kernels(i);
     for (int i = 0; i < model->layer_count && !ready; i++) {
       ready = nn_whole_ready(model, &model->layers[i], err);
     }

@@ -25,7 +25,8 @@
 ** The bytes of a block come from as many places as there are planes, too short
 ** each for the CPU to see where it goes on.  nn_block_prefetch asks for a block
 ** while the one before it is being compared; then a scan is about as fast as
-** reading the same bytes and adding them up.
+** reading the same bytes and adding them up.  Where planes are no longer than a
+** few vectors, all of a block is read nearly in order, which the CPU does see.
 **
 ** Each kernel is compiled for its instruction set by an attribute and chosen
 ** once from nn_cpu_features.  A test runs all that the CPU has against
@@ -45,6 +46,7 @@
 
 #define PLANES_GROUP 31   /* planes whose sum fits a byte */
 #define PLANES_BYTE 32    /* planes whose sum does but for the last */
+#define PLANES_LONG 256   /* rows of planes that are read in pieces */
 
 /* The rows that were found so far. */
 typedef struct planes_found {
@@ -312,9 +314,9 @@ int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
 }
 
 void nn_block_prefetch(const nn_block *block) {
-  const uint8_t *p = block->offsets;
-  const uint8_t *end = block->planes +
-                       (size_t)block->rows * (size_t)block->code_bytes;
+  const uint8_t *p = block->planes;
+  const uint8_t *end = p + (size_t)block->rows * (size_t)block->code_bytes;
+  if (block->rows < PLANES_LONG) return;
   for (; p < end; p += 64) __builtin_prefetch(p);
 }
 

@@ -48,8 +48,11 @@ static double reference_conv_at(const nn_step *s, int i, int o, int y, int x) {
 static double reference_product_at(const nn_step *s, int i, int o) {
   size_t n = s->blobs[s->layer->bottom[0]].size;
   double sum = s->bias ? s->bias[o] : 0;
+  const uint16_t *halves = s->layer->halves;
   for (size_t j = 0; j < n; j++) {
-    sum += (double)s->weight[(size_t)o * n + j] * s->in[0][(size_t)i * n + j];
+    size_t at = (size_t)o * n + j;
+    double w = (double)(halves ? nn_half_value(halves[at]) : s->weight[at]);
+    sum += w * s->in[0][(size_t)i * n + j];
   }
   return sum;
 }

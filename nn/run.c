@@ -21,6 +21,7 @@
 */
 #include <string.h>
 
+#include "integers.h"
 #include "floats.h"
 
 #define RUN_SLOTS (NN_ALLOC_MAX / 4 - 1024)   /* of one allocation */
@@ -31,6 +32,7 @@
 typedef struct run_pass {
   const nn_model *model;
   nn_engine engine;
+  const nn_int_form *form;           /* of an integer network */
   const nn_blas *blas;
   uint8_t needed[NN_LAYER_MAX];      /* by layer */
   uint8_t folded[NN_LAYER_MAX];      /* with the batch norm that follows */
@@ -149,7 +151,7 @@ static void run_integer(const run_pass *pass, int i) {
   step.n = pass->n;
   step.mirrored = pass->mirrored;
   step.scratch = pass->scratch;
-  step.form = model->form;
+  step.form = pass->form;
   step.blas = pass->blas;
   step.team = pass->team;
   step.private_scratch = pass->private_scratch;
@@ -293,9 +295,14 @@ nn_status nn_run_team(const nn_memory *mem, const nn_model *model,
                       nn_engine engine, int threads, const float *input,
                       int batch, const int *blobs, int count,
                       float *const *out, nn_error *err) {
-  run_pass pass = {.model = model, .engine = engine};
+  run_pass pass = {.model = model, .form = model->form};
   nn_status status = run_check(model, batch, blobs, count, err);
   if (status) return status;
+  if (engine == NN_AMX) {
+    if (nn_amx_permitted()) pass.form = nn_int_kernels(-1);
+    engine = NN_FAST;
+  }
+  pass.engine = engine;
   for (int i = 0; i < count; i++) pass.want[blobs[i]] = out[i];
   int multiplies = run_needed(&pass);
   int floats = model->kind == NN_FLOAT32 && engine != NN_REFERENCE;

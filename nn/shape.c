@@ -293,6 +293,20 @@ static nn_status shape_floats(nn_model *model, const nn_fields *fields,
   return nn_model_floats(model, tensor, out, fields->err);
 }
 
+/* The weights of an inner product, which may stay in 16 bits. */
+static nn_status shape_product(nn_model *model, nn_layer *layer,
+                               const nn_fields *fields,
+                               const int64_t *shape) {
+  nn_tensor *tensor;
+  nn_status status =
+      nn_layer_tensor(model, fields, "weight", 1, 2, shape, &tensor);
+  if (status) return status;
+  if (tensor->dtype == NN_F16) {
+    return nn_model_halves(model, tensor, &layer->halves, fields->err);
+  }
+  return nn_model_floats(model, tensor, &layer->weight, fields->err);
+}
+
 /* A Scale's weight and bias have a value for each channel, or one for all. */
 static nn_status shape_scale(nn_model *model, nn_layer *layer,
                              const nn_fields *fields) {
@@ -337,8 +351,10 @@ nn_status nn_layer_tensors(nn_model *model, nn_layer *layer,
   } else if (!norm) {
     return NN_OK;
   }
-  status = shape_floats(model, fields, "weight", !norm, rank, shape,
-                        &layer->weight);
+  status = layer->type == NN_INNER_PRODUCT
+               ? shape_product(model, layer, fields, shape)
+               : shape_floats(model, fields, "weight", !norm, rank, shape,
+                              &layer->weight);
   if (status == NN_OK) {
     status = shape_floats(model, fields, "bias", 0, 1, shape, &layer->bias);
   }

@@ -21,7 +21,7 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "sweep.h"
 
 #define TOP_WANT_MAX ((uint64_t)1 << 24)
 /* Rows that a pass has room for: four times what it wants, but what nn_alloc
@@ -51,6 +51,7 @@ struct nn_top {
   size_t next, end;            /* of the sorted ones, to hand out */
   uint16_t *block_rows, *block_distances;   /* room for a block's */
   int block_room;
+  atomic_int *shared;          /* a limit found by others as well, or NULL */
 };
 
 static nn_status top_nomem(nn_error *err) {
@@ -160,12 +161,29 @@ static int top_block_room(nn_top *top, int rows) {
   return 1;
 }
 
+/* Once there are enough, rows at T that come later are not wanted; but rows at
+** another's T may come before those that it has. */
+static int top_limit(const nn_top *top) {
+  int limit = top->limit - (top->nearer + top->at >= top->want);
+  if (!top->shared) return limit;
+  int theirs = atomic_load_explicit(top->shared, memory_order_relaxed);
+  return theirs < limit ? theirs : limit;
+}
+
+/* Tell the others how far a row may be. */
+static void top_tell(const nn_top *top) {
+  if (!top->shared || top->nearer + top->at < top->want) return;
+  int theirs = atomic_load_explicit(top->shared, memory_order_relaxed);
+  while (top->limit < theirs &&
+         !atomic_compare_exchange_weak_explicit(
+             top->shared, &theirs, top->limit, memory_order_relaxed,
+             memory_order_relaxed))
+    continue;
+}
+
 nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err) {
   if (!top_block_room(top, block->rows)) return top_nomem(err);
-  /* Once there are enough, rows at T that come later are not wanted. */
-  int limit = top->limit;
-  if (top->nearer + top->at >= top->want) limit--;
-  int n = nn_block_select(block, top->query, limit, top->block_rows,
+  int n = nn_block_select(block, top->query, top_limit(top), top->block_rows,
                           top->block_distances);
   for (int i = 0; i < n; i++) {
     int distance = top->block_distances[i];
@@ -174,6 +192,7 @@ nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err) {
     if (distance == top->after_distance && rowid <= top->after_rowid) continue;
     top_keep(top, rowid, distance);
   }
+  top_tell(top);
   return NN_OK;
 }
 
@@ -201,4 +220,55 @@ int nn_top_row(nn_top *top, int64_t *rowid, int *distance) {
   *rowid = top->sorted[top->next].rowid;
   *distance = top->sorted[top->next++].distance;
   return 1;
+}
+
+/* Shared passes ------------------------------------------------------------ */
+
+nn_memory nn_top_memory(const nn_top *top) { return top->mem; }
+
+nn_status nn_top_twin(const nn_top *top, nn_top **out, nn_error *err) {
+  nn_status status = nn_top_open(&top->mem, top->query, top->bits, out, err);
+  if (status != NN_OK) return status;
+  nn_top_after(*out, top->after_distance, top->after_rowid);
+  status = nn_top_begin(*out, top->want, top->min, top->limit, err);
+  if (status != NN_OK) {
+    nn_top_close(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+nn_status nn_top_reserve(nn_top *top, int rows, nn_error *err) {
+  return top_block_room(top, rows) ? NN_OK : top_nomem(err);
+}
+
+void nn_top_share(nn_top *top, atomic_int *limit) { top->shared = limit; }
+
+static int top_is_before(const top_row *a, const top_row *b) {
+  return a->distance < b->distance ||
+         (a->distance == b->distance && a->rowid < b->rowid);
+}
+
+void nn_top_merge(nn_top *const *tops, int n) {
+  nn_top *top = tops[0];
+  size_t count = 0;
+  while (count < top->want) {
+    nn_top *from = NULL;
+    for (int i = 0; i < n; i++)
+      if (tops[i]->next < tops[i]->end &&
+          (!from || top_is_before(&tops[i]->sorted[tops[i]->next],
+                                  &from->sorted[from->next])))
+        from = tops[i];
+    if (!from) break;
+    top->rows[count++] = from->sorted[from->next++];
+  }
+  top_row *rows = top->rows;
+  top->rows = top->sorted;
+  top->sorted = rows;
+  top->next = 0;
+  top->end = count;
+  if (count > 0) {
+    top->after_distance = rows[count - 1].distance;
+    top->after_rowid = rows[count - 1].rowid;
+  }
 }

@@ -10,7 +10,7 @@
 **
 ** of which two bits are dropped.  Bytes become numbers of up to 4 * 255, and
 ** weights of up to 9 * 128: 16 bits, whose products are added in pairs in 32
-** (halves.c).  Sums may wrap around there and come back, since all that is done
+** (words.c).  Sums may wrap around there and come back, since all that is done
 ** to them is to add; it is enough that four times the result fits 32 bits,
 ** which is known of each filter when the model is opened.  So every code stays
 ** what the definition says, and 3x3 takes 16 products where 36 would be; 5x5 is
@@ -22,7 +22,7 @@
 ** pass by, sixteen outputs at a time.  Where there are too few tiles for the
 ** threads the outputs are divided, and each part does its own B'.
 **
-** Only where products of halves go with the form of the kernels: with VNNI the
+** Only where products of words go with the form of the kernels: with VNNI the
 ** plain way (packed.c) is faster.
 **
 ** Of the time four fifths are the products, at 65 to 80 % of what VPMADDWD can
@@ -54,7 +54,7 @@ typedef struct whole_job {
   const nn_int_step *step;
   const nn_layer *layer;
   const nn_blob *in, *top;
-  nn_halves halves;
+  nn_words words;
   nn_cut cut;
   size_t wide, high, tiles;      /* of an image; of all */
   size_t each, strips;           /* tiles of a task */
@@ -148,7 +148,7 @@ static void whole_pack(const nn_layer *l, const nn_cut *cut, const int8_t *w,
 /* Nothing of a layer that does not fit; of others, as [group][block][place]
 ** [pair of channels][output of the block][2]. */
 nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  if (layer->type != NN_CONVOLUTION || !nn_halves_of(model->form) ||
+  if (layer->type != NN_CONVOLUTION || !nn_words_of(model->form) ||
       !whole_fits(layer, model->blobs)) {
     return NN_OK;
   }
@@ -162,7 +162,7 @@ nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   int16_t *to = nn_model_alloc(
       model, nn_mul((size_t)layer->group * blocks, block), sizeof(*to));
   if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
-  layer->whole.halves = to;
+  layer->whole.words = to;
   const int8_t *w = layer->whole.weight;
   for (size_t o = 0; o < (size_t)top->c; o++) {
     size_t at = o / outputs * blocks + o % outputs / NN_INT_BLOCK;
@@ -330,13 +330,13 @@ static void whole_outputs(const whole_job *job, size_t tile, size_t n,
 
 static void whole_products(const whole_job *job, size_t n, size_t block,
                            const int16_t *values, int32_t *m) {
-  const int16_t *w = job->layer->whole.halves +
+  const int16_t *w = job->layer->whole.words +
                      block * job->cut.total * NN_INT_BLOCK;
   for (size_t i = 0; i < 16; i++) {
     size_t depth = job->cut.place[i].depth;
     for (size_t r = 0, some; r < n; r += some, m += some * NN_INT_BLOCK) {
       some = nn_even(n - r, NN_PAIR_ROWS);
-      job->halves((int)some, depth / 2, values + r * depth, depth,
+      job->words((int)some, depth / 2, values + r * depth, depth,
                              w, m);
     }
     values += n * depth;
@@ -385,7 +385,7 @@ void nn_whole_run(const nn_int_step *s) {
   job.layer = l;
   job.in = &s->blobs[l->bottom[0]];
   job.top = &s->blobs[l->top];
-  job.halves = nn_halves_of(s->form);
+  job.words = nn_words_of(s->form);
   job.cut = whole_cut(l, job.in);
   job.wide = nn_pieces((size_t)job.top->w, 2);
   job.high = nn_pieces((size_t)job.top->h, 2);

@@ -5,8 +5,8 @@
 ** disk, and the quantiser turns one into another.  The form is that of
 ** weights/README.md: eight bytes of length, a JSON header, the tensors.  Spaces
 ** fill the header up so that the tensors begin at a multiple of 64 bytes, and
-** those of four bytes stand before the others, so that a mapped file is used
-** where it lies.
+** those of four bytes stand before those of two, and these before the others,
+** so that a mapped file is used where it lies.
 **
 ** The bytes leave through a function of the caller's, so a file of hundreds of
 ** megabytes is never in memory twice; this file opens none and knows no paths.
@@ -20,16 +20,17 @@
 #define WRITER_ALIGN 64
 
 /* Kinds of tensors in the order in which they stand in the file. */
-enum { WRITER_KINDS = 3 };
+enum { WRITER_KINDS = 4 };
 
 static int writer_kind(nn_dtype dtype) {
-  return dtype == NN_F32 ? 0 : dtype == NN_I32 ? 1 : 2;
+  return dtype == NN_F32 ? 0 : dtype == NN_I32 ? 1 : dtype == NN_F16 ? 2 : 3;
 }
 
 static const char *writer_dtype(nn_dtype dtype, size_t *size) {
-  *size = dtype == NN_F32 || dtype == NN_I32 ? 4 : 1;
+  *size = dtype == NN_F32 || dtype == NN_I32 ? 4 : dtype == NN_F16 ? 2 : 1;
   switch (dtype) {
     case NN_F32: return "F32";
+    case NN_F16: return "F16";
     case NN_I32: return "I32";
     case NN_I8: return "I8";
     case NN_U8: return "U8";

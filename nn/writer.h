@@ -75,8 +75,8 @@ typedef int (*nn_sink)(void *context, const void *bytes, size_t n);
 
 /*
 ** Send a model file to sink: the header, filled up with spaces so that tensors
-** begin at a multiple of 64 bytes, then F32, I32 and the other tensors, each
-** kind in the order of `parts`.  The same input gives the same bytes.
+** begin at a multiple of 64 bytes, then F32, I32, F16 and the other tensors,
+** each kind in the order of `parts`.  The same input gives the same bytes.
 ** Whether the network makes sense is not looked at: nn_model_open does.
 */
 nn_status nn_write_model(const nn_memory *mem, const nn_writer *writer,

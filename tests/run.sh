@@ -47,9 +47,9 @@ suite_unit() {
   programs build/tests $(units) test_picture_scalar
   if [ -d build/emulated ]; then
     programs build/emulated test_floats test_integer test_planes test_codes \
-      test_features
+      test_features test_halves test_tiles
   else
-    echo "ok - emulated AVX-512 # SKIP no libsimde-dev"
+    echo "ok - emulated AVX-512 and AMX # SKIP no libsimde-dev"
   fi
 }
 
@@ -69,9 +69,9 @@ suite_asan() {
 # OpenBLAS in the calling thread: how its own threads meet is not seen.
 suite_tsan() {
   if setarch -R true 2>/dev/null; then
-    for test in test_bulk test_floats; do
-      OPENBLAS_NUM_THREADS=1 setarch -R build/tsan/$test 2>&1 ||
-        echo "not ok - tsan $test exited with status $?"
+    for name in test_bulk test_floats test_multi test_top; do
+      OPENBLAS_NUM_THREADS=1 setarch -R build/tsan/$name 2>&1 ||
+        echo "not ok - tsan $name exited with status $?"
     done
   else
     echo "ok - tsan # SKIP setarch -R is not allowed here"

@@ -7,6 +7,7 @@ A := build/asan
 S := build/tsan
 UNITS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TRIALS := index_model index_kill index_faults index_corrupt
+TSAN := test_bulk test_floats test_multi test_top
 FUZZERS := fuzz_model fuzz_picture
 TEST_OPTIONS := $(OPTIONS) -D_GNU_SOURCE -Wno-missing-field-initializers
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -21,7 +22,7 @@ tests: $(UNITS:%=$(T)/%) $(T)/test_picture_scalar $(T)/mutate_picture \
        $(TRIALS:%=$(T)/%) $(T)/plain.so $(T)/eval.so
 asan-tests: $(UNITS:%=$(A)/%) $(A)/mutate_picture $(A)/fuzz_model \
             $(A)/binhash.so $(A)/index_corrupt
-tsan-tests: $(S)/test_bulk $(S)/test_floats
+tsan-tests: $(TSAN:%=$(S)/%)
 
 $(T)/%: tests/unit/%.c $(NN_OBJ)
 	@mkdir -p $(@D)
@@ -95,7 +96,7 @@ $(T)/eval.so: $(wildcard tests/eval/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $(filter %.c,$^) -lm
 
-$(T)/bench_integer: $(B)/obj/nn/integer.o $(B)/obj/nn/cpu.o
+$(T)/bench_integer: $(NN_OBJ)
 
 # libjpeg-turbo is a peer in a benchmark and in one test, and nowhere else.
 ifneq ($(wildcard /usr/include/jpeglib.h /usr/local/include/jpeglib.h),)
@@ -114,18 +115,27 @@ $(T)/bench_decode: $(NN_OBJ)
 E := build/emulated
 EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
               test_floats test_integer test_planes test_codes \
-              test_features)
+              test_features test_halves test_tiles)
 EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
-$(E)/obj/%.o: %.c tests/emulated/immintrin.h
+$(E)/obj/%.o: %.c $(wildcard tests/emulated/*.h)
 	@mkdir -p $(@D)
 	$(CC) -O0 $(OPTIONS) -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
 	  '-DNN_TARGET(x)=' -DNN_CPU_EMULATED -c -o $@ $<
-$(E)/%: tests/unit/%.c $(EMULATED_NN) \
-        $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+$(E)/tiles.o: tests/emulated/tiles.c tests/emulated/tiles.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(OPTIONS) -c -o $@ $<
+EMULATED_OBJ := $(EMULATED_NN) $(E)/tiles.o \
+                $(filter-out $(EMULATED_SRC:%.c=$(B)/obj/%.o),$(NN_OBJ))
+$(E)/%: tests/unit/%.c $(EMULATED_OBJ)
 	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
-tests: $(EMULATED:%=$(E)/%)
+$(E)/test_tiles: tests/emulated/test_tiles.c $(EMULATED_OBJ)
+	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka $(LDLIBS)
+# The extension on a CPU that has everything.
+$(E)/binhash.so: $(EMULATED_OBJ) $(EXT_OBJ)
+	$(CC) $(CFLAGS) -shared -o $@ $^ $(BLAS_LIBS) $(LDLIBS)
+tests: $(EMULATED:%=$(E)/%) $(if $(strip $(EMULATED)),$(E)/binhash.so)
 -include $(EMULATED_NN:.o=.d)
 
 # Sanitized -----------------------------------------------------------------

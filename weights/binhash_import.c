@@ -3,7 +3,7 @@
 **
 **   binhash-import caffe DEPLOY.prototxt WEIGHTS.caffemodel -o MODEL [options]
 **   binhash-import onnx NET.onnx -o MODEL [options]
-**   binhash-import model FLOAT.safetensors --int8 IMAGES.db -o MODEL
+**   binhash-import model FLOAT.safetensors --int8 IMAGES.db | --fp16 -o MODEL
 **   binhash-import --list
 **
 ** What binhash_load() reads, and so img_hash(image, 'mine'), comes out of here.
@@ -35,7 +35,7 @@ static const tool_format tool_formats[] = {
      import_caffe_supported},
     {"onnx", "NET.onnx", 1, import_onnx, import_onnx_supported},
     /* there is nothing to read: it is a model already */
-    {"model", "FLOAT.safetensors --int8 IMAGES.db", 1, NULL, NULL}};
+    {"model", "FLOAT.safetensors --int8 IMAGES.db | --fp16", 1, NULL, NULL}};
 
 enum { TOOL_FORMATS = sizeof(tool_formats) / sizeof(*tool_formats) };
 
@@ -71,7 +71,8 @@ static int tool_usage(const char *problem, const char *what) {
           "  --limit N              of them that are used (2000)\n"
           "  --int8 DB.db           the exact integer form, calibrated on its\n"
           "                         images (at most 1024)\n"
-          "  --verbose              what --int8 costs each layer\n");
+          "  --verbose              what --int8 costs each layer\n"
+          "  --fp16                 weights of inner products in 16 bits\n");
   return problem ? 2 : 0;
 }
 
@@ -213,9 +214,12 @@ static int tool_consistent_model(const import_options *o) {
       o->has_mean || o->has_std || o->has_order || o->has_resize ||
       o->has_crop || o->hash || o->bits || o->itq || o->images) {
     return tool_usage("a model is as it is, and takes only ",
-                      "--int8, --table, --column, --limit and --verbose");
+                      "--int8, --table, --column, --limit and --verbose, or "
+                      "--fp16");
   }
-  return o->int8 ? 0 : tool_usage("a model wants ", "--int8 DB.db");
+  return o->int8 || o->fp16
+             ? 0
+             : tool_usage("a model wants ", "--int8 DB.db or --fp16");
 }
 
 /* What goes together, once all is read. */
@@ -229,6 +233,10 @@ static int tool_consistent(const tool_call *call) {
   if (!o->output) return tool_usage("-o MODEL is missing", "");
   if (o->verbose && !o->int8) {
     return tool_usage("--verbose wants ", "--int8 DB.db");
+  }
+  if (o->fp16 && o->int8) {
+    return tool_usage("--fp16 is for floats, --int8 has none: ",
+                      "give one of them");
   }
   if (!call->format->read) return tool_consistent_model(o);
   if (!o->hash != !o->bits) {
@@ -254,6 +262,8 @@ static int tool_arguments(int argc, char **argv, tool_call *call) {
       call->list = 1;
     } else if (strcmp(option, "--verbose") == 0) {
       call->o.verbose = 1;
+    } else if (strcmp(option, "--fp16") == 0) {
+      call->o.fp16 = 1;
     } else if (strcmp(option, "--help") == 0) {
       tool_usage(NULL, NULL);
       exit(0);
@@ -302,7 +312,10 @@ static const char *tool_name(import *im) {
 
 static nn_status tool_import(import *im, const tool_call *call) {
   const import_options *o = &im->options;
-  if (!call->format->read) return import_int8_file(im, call->paths[0]);
+  if (!call->format->read) {
+    return o->fp16 ? import_half_file(im, call->paths[0])
+                   : import_int8_file(im, call->paths[0]);
+  }
   nn_status status = call->format->read(im, call->paths);
   im->file = call->paths[0];
   if (!status) status = import_preprocessing(im);
@@ -310,7 +323,9 @@ static nn_status tool_import(import *im, const tool_call *call) {
   if (!status) status = import_head(im);
   im->file = call->paths[0];
   if (status) return status;
-  return o->int8 ? import_int8_graph(im) : import_write(im, o->output);
+  return o->int8   ? import_int8_graph(im)
+         : o->fp16 ? import_half_graph(im)
+                   : import_write(im, o->output);
 }
 
 static void tool_report(const import *im) {

@@ -2,7 +2,7 @@
 ** binhash-run: a model's forward pass on the command line.
 **
 **   binhash-run MODEL [LAYER] [--batch N] [--threads T] [--time RUNS]
-**               [--engine fast|reference|blas]
+**               [--engine fast|reference|blas|amx]
 **   binhash-run MODEL --list
 **
 ** It reads float32 tensors (NCHW, what the network sees after preprocessing,
@@ -18,7 +18,8 @@
 ** pass of the whole batch (fewer than N images are repeated to fill it).
 ** --threads (1) is how many run a float32 network; it sets OPENBLAS_NUM_THREADS
 ** too, which OpenBLAS reads when it is first needed.  --engine takes the naive
-** reference or OpenBLAS in place of the engine that SQL uses (network.h).
+** reference, OpenBLAS or the CPU's tiles, if the system gives them, in place of
+** the engine that SQL uses (network.h).
 **
 ** --list prints the kind of the network, and then each layer's name and shape;
 ** in an integer network also what its integers stand for.
@@ -60,7 +61,7 @@ static int run_usage(const char *problem, const char *what) {
   fprintf(stderr,
           "usage: binhash-run MODEL [LAYER] [--batch N] [--threads T] "
           "[--time RUNS]\n"
-          "                   [--engine fast|reference|blas]\n"
+          "                   [--engine fast|reference|blas|amx]\n"
           "       binhash-run MODEL --list\n");
   return 2;
 }
@@ -86,7 +87,8 @@ static int run_engine(const char *text, nn_engine *engine) {
     const char *name;
     nn_engine engine;
   } engines[] = {
-      {"fast", NN_FAST}, {"reference", NN_REFERENCE}, {"blas", NN_BLAS}};
+      {"fast", NN_FAST}, {"reference", NN_REFERENCE}, {"blas", NN_BLAS},
+      {"amx", NN_AMX}};
   for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++) {
     if (!text || strcmp(text, engines[i].name) != 0) continue;
     *engine = engines[i].engine;
@@ -108,7 +110,7 @@ static int run_arguments(int argc, char **argv, run_options *o) {
       i++;
     } else if (strcmp(argv[i], "--engine") == 0) {
       if (!run_engine(argv[++i], &o->engine)) {
-        return run_usage("--engine", " wants fast, reference or blas");
+        return run_usage("--engine", " wants fast, reference, blas or amx");
       }
     } else if (strcmp(argv[i], "--list") == 0) {
       o->list = 1;
@@ -305,6 +307,9 @@ int main(int argc, char **argv) {
     char text[16];
     snprintf(text, sizeof(text), "%d", o.threads);
     setenv("OPENBLAS_NUM_THREADS", text, 1);
+  }
+  if (o.engine == NN_AMX && nn_amx_request(&err)) {
+    return run_fail("--engine amx", err.text);
   }
   if (run_map(o.model, &bytes, &n)) return 1;
   if (nn_model_open(&nn_memory_libc, bytes, n, &r.model, &err) != NN_OK) {

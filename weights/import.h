@@ -96,6 +96,7 @@ typedef struct import_options {
   uint64_t seed;            /* --seed */
   const char *images;       /* --images DB */
   const char *int8;         /* --int8 DB */
+  int fp16;                 /* --fp16 */
   int verbose;              /* --verbose: its report names every layer */
   const char *table, *column;   /* of images in a database */
   int limit;                /* --limit: images that are read */
@@ -252,5 +253,9 @@ nn_status import_trial(import *im, nn_model **model);
 ** options.output. */
 nn_status import_int8_graph(import *im);
 nn_status import_int8_file(import *im, const char *path);
+
+/* import_half.c: the same with the weights of inner products in 16 bits. */
+nn_status import_half_graph(import *im);
+nn_status import_half_file(import *im, const char *path);
 
 #endif

@@ -27,7 +27,7 @@ MEMBERS = {
     'LRN': ('local_size', 'table', 'sum_shift', 'shift') + BYTES,
     'Softmax': ('table', 'shift'),
 }
-SIZES = {'I8': 1, 'U8': 1, 'I32': 4, 'F32': 4}
+SIZES = {'I8': 1, 'U8': 1, 'I32': 4, 'F32': 4, 'F16': 2}
 # The dtypes of numpy and the type codes of array that hold them.
 DTYPES = {'I8': ('int8', 'b'), 'U8': ('uint8', 'B'), 'I32': ('int32', 'i'),
           'F32': ('float32', 'f')}

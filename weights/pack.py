@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Pack raw weights and a network's description into a model file.
 
-    python3 weights/pack.py NETWORK.json RAWDIR OUT.safetensors [--int8]
+    python3 weights/pack.py NETWORK.json RAWDIR OUT.safetensors [--int8 | --fp16]
 
 RAWDIR/<tensor>.f32 holds each tensor that the network names, as flat
 little-endian float32; its shape follows from the network.  Where RAWDIR has a
 manifest.json ({tensor: shape}), the two must agree.  --int8 stores the weights
-of convolutions and inner products in 8 bits with a scale per output channel.
+of convolutions and inner products in 8 bits with a scale per output channel;
+--fp16 stores those of inner products in 16 bits.
 The tensors of an integer network (input.zero_point) are RAWDIR/<tensor>.i8,
 .u8, .i32 or .f32, as the network wants them; integer_form.py checks them, and
 quantise.py makes such networks.
@@ -29,7 +30,8 @@ PIECE = 1 << 20
 
 
 def tensor_shapes(network):
-    """{tensor: (shape, whether it may be stored in 8 bits)}, in order."""
+    """{tensor: (shape, whether it may be stored in 8 bits, whether inner
+    products alone have it as their weights)}, in order."""
     tensors = {}
     for layer, _, wants in walk(network):
         if layer['type'] == 'MirrorMean':
@@ -39,11 +41,12 @@ def tensor_shapes(network):
             name = layer.get(member)
             if name is None:
                 continue
-            if tensors.get(name, (wanted,))[0] != wanted:
+            before = tensors.get(name, (wanted, True, True))
+            if before[0] != wanted:
                 raise PackError('tensor %s is used in two shapes' % name)
             small = member == 'weight' and layer['type'] != 'BatchNorm'
-            tensors[name] = (wanted,
-                             small and tensors.get(name, (0, True))[1])
+            dense = small and layer['type'] == 'InnerProduct'
+            tensors[name] = (wanted, small and before[1], dense and before[2])
     return tensors
 
 
@@ -111,7 +114,19 @@ def narrow(source):
     return scales, rows
 
 
+def halves(name, source):
+    """Pieces of the nearest numbers of 16 bits, as bytes."""
+    for piece in source.pieces(0, product(source.shape)):
+        try:
+            yield struct.pack('<%de' % len(piece), *piece)
+        except OverflowError:
+            raise PackError('tensor %s has values that do not fit 16 bits' %
+                            name)
+
+
 def little(values):
+    if isinstance(values, bytes):
+        return values
     if sys.byteorder == 'big':
         values = array.array(values.typecode, values)
         values.byteswap()
@@ -124,8 +139,10 @@ def write(path, network, entries):
         'format': 'binhash', 'format_version': '1',
         'network': json.dumps(network, separators=(',', ':'),
                               ensure_ascii=False)}}
-    # Those of four bytes first, floats before all, so that each is aligned.
-    entries = sorted(entries, key=lambda e: {'F32': 0, 'I32': 1}.get(e[1], 2))
+    # Those of four bytes first, floats before all, then those of two, so that
+    # each is aligned.
+    order = {'F32': 0, 'I32': 1, 'F16': 2}
+    entries = sorted(entries, key=lambda e: order.get(e[1], 3))
     at = 0
     for name, dtype, shape, _ in entries:
         if name in header:
@@ -137,20 +154,30 @@ def write(path, network, entries):
     text = json.dumps(header, separators=(',', ':'),
                       ensure_ascii=False).encode()
     text += b' ' * (-(8 + len(text)) % ALIGN)
-    with open(path + '.new', 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text)
-        for _, _, _, pieces in entries:
-            for values in pieces():
-                f.write(little(values))
-    os.replace(path + '.new', path)
+    try:
+        with open(path + '.new', 'wb') as f:
+            f.write(struct.pack('<Q', len(text)) + text)
+            for _, _, _, pieces in entries:
+                for values in pieces():
+                    f.write(little(values))
+        os.replace(path + '.new', path)
+    except BaseException:
+        if os.path.exists(path + '.new'):
+            os.remove(path + '.new')
+        raise
     return 8 + len(text) + at
 
 
-def write_float(path, network, sources, small):
-    """sources: {name: source} in file order; small: names to store in I8."""
+def write_float(path, network, sources, small, half=()):
+    """sources: {name: source} in file order; small: names to store in I8,
+    half: in F16."""
     entries = []
     for name, source in sources.items():
-        if name in small:
+        if name in half:
+            entries.append((name, 'F16', source.shape,
+                            lambda name=name, source=source:
+                            halves(name, source)))
+        elif name in small:
             scales, rows = narrow(source)
             entries.append((name + '.scale', 'F32', [len(scales)],
                             lambda scales=scales: [scales]))
@@ -232,40 +259,42 @@ def pack(path, network, tensors, int8=True):
                              lambda *form: array_tensor(tensors, *form))
     shapes = tensor_shapes(network)
     sources = {}
-    for name, (shape, _) in shapes.items():
+    for name, (shape, _, _) in shapes.items():
         if name not in tensors:
             raise PackError('the network wants a tensor %s' % name)
         sources[name] = Array(tensors[name], shape, name)
     return write_float(path, network, sources,
-                       {n for n, (_, small) in shapes.items()
+                       {n for n, (_, small, _) in shapes.items()
                         if int8 and small})
 
 
-def pack_files(path, network, raw, int8):
+def pack_files(path, network, raw, int8, fp16):
     listed = {}
     manifest = os.path.join(raw, 'manifest.json')
     if os.path.exists(manifest):
         with open(manifest) as f:
             listed = json.load(f)
     if integer_form.is_integer(network):
-        if int8:
-            raise PackError('--int8 is for float32 networks')
+        if int8 or fp16:
+            raise PackError('--int8 and --fp16 are for float32 networks')
         return write_integer(path, network,
                              lambda *form: file_tensor(raw, listed, *form))
     shapes = tensor_shapes(network)
     sources = {}
-    for name, (shape, _) in shapes.items():
+    for name, (shape, _, _) in shapes.items():
         agree(listed, name, shape)
         sources[name] = File(os.path.join(raw, name + '.f32'), shape)
     return write_float(path, network, sources,
-                       {n for n, (_, small) in shapes.items()
-                        if int8 and small})
+                       {n for n, (_, small, _) in shapes.items()
+                        if int8 and small},
+                       {n for n, (_, _, dense) in shapes.items()
+                        if fp16 and dense})
 
 
 def main(args):
-    int8 = '--int8' in args
-    args = [a for a in args if a != '--int8']
-    if len(args) != 3 or args[0].startswith('-'):
+    int8, fp16 = '--int8' in args, '--fp16' in args
+    args = [a for a in args if a not in ('--int8', '--fp16')]
+    if len(args) != 3 or args[0].startswith('-') or (int8 and fp16):
         sys.stderr.write(__doc__.split('\n\n')[1] + '\n')
         return 2
     try:
@@ -274,7 +303,7 @@ def main(args):
                 network = json.load(f)
             except ValueError as e:
                 raise PackError('%s: %s' % (args[0], e))
-        size = pack_files(args[2], network, args[1], int8)
+        size = pack_files(args[2], network, args[1], int8, fp16)
     except (PackError, OSError, ValueError) as e:
         sys.stderr.write('pack.py: %s\n' % e)
         return 1

@@ -158,6 +158,16 @@ static nn_status graph_each_channel(quantise *q, quantise_node *node, int kh,
   return NN_OK;
 }
 
+/* Weights that the file has in 16 bits, as floats. */
+static nn_status graph_widened(quantise *q, quantise_node *node, size_t n) {
+  const uint16_t *halves = node->source->halves;
+  float *weight = quantise_alloc(q, n, sizeof(*weight));
+  if (!weight) return q->err->status;
+  for (size_t i = 0; i < n; i++) weight[i] = nn_half_value(halves[i]);
+  node->weight = weight;
+  return NN_OK;
+}
+
 /* A filter's weights and bias as the file has them. */
 static nn_status graph_filter(quantise *q, quantise_node *node) {
   const nn_layer *l = node->source;
@@ -178,7 +188,8 @@ static nn_status graph_filter(quantise *q, quantise_node *node) {
   }
   node->row = (size_t)(in->c / node->group) * (size_t)node->kernel[0] *
               (size_t)node->kernel[1];
-  return NN_OK;
+  if (!l->halves) return NN_OK;
+  return graph_widened(q, node, nn_mul((size_t)node->c, node->row));
 }
 
 static nn_status graph_layer(quantise *q, int i, const nn_json *json) {

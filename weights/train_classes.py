@@ -43,10 +43,10 @@ CIFAR10 = dict(mean=(125, 123, 114), std=(63.0, 62.1, 66.7), side=32,
 MODELS = {
     'cifar10': dict(
         CIFAR10, widths=(32, 96, 224, 384), branches=(1, 2, 2),
-        bits=(48, 12, 32, 64, 128), hole=0, epochs=(5, 95)),
+        bits=(48, 12, 32, 64, 128), hole=0, epochs=(8, 153)),
     'cifar10-teacher': dict(
         CIFAR10, widths=(64, 256, 512, 768), branches=(2, 2, 2), bits=(),
-        hole=8, epochs=(5, 55)),
+        hole=8, epochs=(6, 66)),
     'mnist': dict(
         mean=(33, 33, 33), std=(78.6, 78.6, 78.6), side=28, mirror=False,
         widths=(16, 32, 64, 96), branches=(1, 2, 2), bits=(48,), shift=3,

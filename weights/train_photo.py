@@ -194,7 +194,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     sub = p.add_subparsers(dest='command', required=True)
     t = sub.add_parser('train')
-    t.add_argument('--epochs', type=float, nargs=2, default=[3, 57],
+    t.add_argument('--epochs', type=float, nargs=2, default=[2, 37],
                    help='at the highest rate, and falling')
     t.add_argument('--minutes', type=float,
                    help='as many epochs, in this proportion, as fit in')
@@ -202,9 +202,9 @@ def main():
     t.add_argument('--rate', type=float, default=0.06)
     t.add_argument('--classes', type=float, default=1, help='weights of losses')
     t.add_argument('--groups', type=float, default=0.5)
-    t.add_argument('--contrast', type=float, default=0.3)
-    t.add_argument('--copies', type=float, default=1)
-    t.add_argument('--temperature', type=float, default=0.1)
+    t.add_argument('--contrast', type=float, default=0.1)
+    t.add_argument('--copies', type=float, default=2)
+    t.add_argument('--temperature', type=float, default=0.05)
     t.add_argument('--least', type=float, default=0.6,
                    help='of a side that is left by a crop')
     t.add_argument('--press', type=float, default=0.1)

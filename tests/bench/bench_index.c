@@ -1,14 +1,16 @@
 /*
 ** The index (CREATE VIRTUAL TABLE t USING binhash(bits=...)) against its peers.
 **
-**   bench_index EXTENSION [ROWS [plain]]
+**   bench_index EXTENSION [ROWS [plain | BITS | changes]]
 **
 ** A line for each piece of work: the peer's figure, ours, how many times ours
 ** is better (below 1 it is worse), and what was to be reached, with a yes or a
 ** no.
 ** Everything goes through SQL and the extension as it is shipped; codes are in
 ** a file in build/bench, in the page cache.  ROWS, ten million unless given, is
-** the larger of two sizes; the other is a million.
+** the larger of two sizes; the other is a million.  BITS (48, 64, 256) leaves
+** the other lengths of code out, and is then measured at ROWS alone; `changes`
+** leaves out all but what a table of 48 bits costs that changes.
 **
 **   scan     binhash_config('multi_index', 0), one thread
 **   multi    binhash_config('multi_index', 2), which goes over to a scan where
@@ -19,8 +21,8 @@
 ** the index: what the index gains, and whether the benchmark works.
 **
 ** Times of searches are processor time, medians of 21 queries after others that
-** warmed up (index_race.c); with several threads, and in all that writes, they
-** are of the clock on the wall.  The exit status is 1 if systems that are exact
+** warmed up (index_race.c); with several threads, and of commits and inserts,
+** they are of the clock on the wall.  The exit status is 1 if systems that are exact
 ** disagree, and 0 whatever the figures are: a shared machine may say no, a
 ** person decides.
 */
@@ -199,13 +201,15 @@ int main(int argc, char **argv) {
   size_t rows = argc > 2 ? strtoull(argv[2], NULL, 10) : 10 * MILLION;
   bench_codes c;
   if (argc < 2 || rows < BENCH_QUERIES) {
-    fprintf(stderr, "usage: bench_index EXTENSION [ROWS [plain]]\n");
+    fprintf(stderr, "usage: bench_index EXTENSION [ROWS [plain | BITS | changes]]\n");
     return 2;
   }
   bench.extension = argv[1];
   bench.plain = argc > 3 && strcmp(argv[3], "plain") == 0;
-  size_t sizes[2] = {rows < MILLION ? rows : MILLION, rows};
-  int n_sizes = rows > MILLION ? 2 : 1;
+  int only = argc > 3 ? atoi(argv[3]) : 0;
+  int changes = argc > 3 && strcmp(argv[3], "changes") == 0;
+  size_t sizes[2] = {rows < MILLION || only ? rows : MILLION, rows};
+  int n_sizes = rows > MILLION && !only ? 2 : 1;
   bench_print_machine();
   bench.faiss = bench_faiss_start();
   printf("%s\n", bench.faiss ? bench_faiss_version() :
@@ -213,9 +217,16 @@ int main(int argc, char **argv) {
   printf("%s\n", bench_vec_library() ? "sqlite-vec is there" :
          "no sqlite-vec (make bench-peers): its lines are left out");
   if (bench.plain) printf("an ordinary table in the place of the index\n");
-  for (int s = 0; s < n_sizes; s++)
+  if (changes) {
+    bench_codes_make(&c, bench.extension, 48, "uniform", rows);
+    bench_ours_build(bench_ours_path(&c), &c, NULL, rows);
+    bench_changes(&c);
+    bench_remove(bench_ours_path(&c));
+    bench_codes_free(&c);
+  }
+  for (int s = 0; s < n_sizes && !changes; s++)
     for (int bits = 48; bits <= 256; bits += bits == 48 ? 16 : 192) {
-      if (bits == 256 && s > 0) continue;
+      if ((bits == 256 && s > 0) || (only && only != bits)) continue;
       printf("\nSearching %s codes of %d bits\n", bench_count(sizes[s]), bits);
       bench_head();
       /* The last kind is uniform, whose table then serves the rest. */

@@ -25,6 +25,8 @@ import() {
     { echo "no $2 (binhash-import says $(tail -1 $out/import.log))"; rm -f "$2"; }
 }
 if [ -x build/binhash-import ]; then
+  import "model $out/caffenet48.safetensors --fp16" \
+    $out/caffenet48-fp16.safetensors
   import "onnx $out/small48.onnx --mean 0 --std 1" $out/small48.safetensors
   if [ -f $images ]; then
     for net in caffenet48 small48; do
@@ -100,6 +102,8 @@ row() {
 row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 onnx
 row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 onednn
 row "CaffeNet-48, float32" $out/caffenet48.safetensors $out/input32.f32 opencv
+# Another model: its fc weights are rounded to 16 bits.
+row "CaffeNet-48, fp16 fc" $out/caffenet48-fp16.safetensors $out/input32.f32 onnx
 row "small net, float32" $out/small48.safetensors $out/small_input32.f32 \
   onnx small
 row "CaffeNet-48, integers" $out/caffenet48-int8.safetensors \

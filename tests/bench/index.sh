@@ -2,7 +2,8 @@
 # The benchmark of the index, with BENCH_ROWS rows (ten million) and a million.
 #     BENCH_ROWS=1000000 make bench-index
 # is the short form: minutes.  BENCH_PLAIN=1 measures an ordinary table in the
-# place of the index.
+# place of the index; BENCH_BITS=256 leaves other lengths of code out, and
+# BENCH_BITS=changes all but the costs of a table that changes.
 cd "$(dirname "$0")/../.." || exit 1
 mkdir -p build/bench
 # A scan in memory that wants AVX-512, as a bound, where both are there.
@@ -15,4 +16,4 @@ else
   echo "no AVX-512 scan in RAM: the bound is reading the codes"
 fi
 build/tests/bench_index ./build/binhash "${BENCH_ROWS:-10000000}" \
-  ${BENCH_PLAIN:+plain}
+  ${BENCH_PLAIN:+plain} $BENCH_BITS

@@ -1,6 +1,7 @@
 /*
 ** x86's vectors on CPUs that lack them: SIMDe's portable functions under the
-** names of the intrinsics, and those that its release in Debian has not got.
+** names of the intrinsics, and those that its release in Debian has not got;
+** AMX's, which it has not at all, are in tiles.h.
 **
 ** Kernels that are compiled with this folder before the system's headers, an
 ** empty NN_TARGET and NN_CPU_EMULATED compute what AVX-512 would, so their
@@ -14,7 +15,10 @@
 #include <string.h>
 
 #include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
+
+#include "tiles.h"
 
 #define __mmask16 uint16_t
 #define __mmask64 uint64_t
@@ -113,6 +117,19 @@ static inline int emulated_testz(__m256i a, __m256i b) {
 }
 #undef _mm256_testz_si256
 #define _mm256_testz_si256 emulated_testz
+
+static inline __m512 emulated_cvtph_512(__m256i a) {
+  __m128i half[2];
+  __m256 part[2];
+  __m512 v;
+  memcpy(half, &a, sizeof(half));
+  part[0] = _mm256_cvtph_ps(half[0]);
+  part[1] = _mm256_cvtph_ps(half[1]);
+  memcpy(&v, part, sizeof(v));
+  return v;
+}
+#undef _mm512_cvtph_ps
+#define _mm512_cvtph_ps emulated_cvtph_512
 
 static inline int64_t emulated_reduce_64(__m512i a) {
   int64_t x[8], sum = 0;

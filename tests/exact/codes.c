@@ -183,7 +183,7 @@ typedef struct codes_options {
 static void codes_usage(void) {
   fprintf(stderr,
           "usage: codes MODEL HEAD PICTURES|drawn:N [--engine fast|reference|"
-          "blas] [--batch N]\n             [--threads T] [--features MASK] "
+          "blas|amx] [--batch N]\n             [--threads T] [--features MASK] "
           "[--limit N] [--float-state] [--print]\n");
   exit(2);
 }
@@ -197,6 +197,7 @@ static int codes_count(const char *text) {
 static nn_engine codes_engine(const char *name) {
   if (name && strcmp(name, "fast") == 0) return NN_FAST;
   if (name && strcmp(name, "reference") == 0) return NN_REFERENCE;
+  if (name && strcmp(name, "amx") == 0) return NN_AMX;
   if (!name || strcmp(name, "blas") != 0) codes_usage();
   return NN_BLAS;
 }
@@ -276,6 +277,9 @@ int main(int argc, char **argv) {
   int count;
   if (argc < 4) codes_usage();
   codes_options o = codes_parse(argv);
+  if (o.engine == NN_AMX && nn_amx_request(&err)) {
+    codes_fail("--engine amx", err.text);
+  }
   uint8_t *file = codes_read(o.model, &model_size);
   if (nn_model_open(&nn_memory_libc, file, model_size, &model, &err)) {
     codes_fail(o.model, err.text);

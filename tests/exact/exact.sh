@@ -133,6 +133,11 @@ for mask in $(seq 0 "${FEATURE_BITS:-5}"); do
   same "CPU features masked by 2^$mask - 1" "$wanted" \
     "$first" $model $head "$many" --threads 2 --features $(((1 << mask) - 1))
 done
+if why=$("$first" $model $head drawn:1 --engine amx 2>&1 > /dev/null); then
+  same "AMX" "$wanted" "$first" $model $head "$many" --engine amx --threads 2
+else
+  skip "AMX" "$why"
+fi
 if build clang clang -O3 ""; then
   same "clang" "$wanted" "$work/clang/codes" $model $head "$many"
 else

@@ -45,6 +45,13 @@ compile -o $out/static_host tests/hosts/static_host.c build/libbinhash.a \
 compile -shared -fPIC -o $out/no_blas.so tests/hosts/no_blas.c -ldl &&
   run symbols sh tests/hosts/symbols.sh $out/no_blas.so ./$out/binhash
 run python_host "$PYTHON" tests/hosts/python_host.py ./build/binhash
+run amx_host "$PYTHON" tests/hosts/amx_host.py ./build/binhash
+if [ -e build/emulated/binhash.so ]; then
+  run 'amx_host, emulated' "$PYTHON" tests/hosts/amx_host.py \
+    ./build/emulated/binhash emulated
+else
+  echo 'ok - the setting amx where it is granted # SKIP no libsimde-dev'
+fi
 run each_host "$PYTHON" tests/hosts/each_host.py ./build/binhash
 run import_kill "$PYTHON" tests/hosts/import_kill.py ./build/binhash
 if [ -x build/venv/bin/python ]; then

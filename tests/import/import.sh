@@ -53,7 +53,7 @@ if [ "$1" = peers ]; then
   onnx $work/224 224 0 $all
   exit
 fi
-for test in caffe_import onnx_import; do
+for test in caffe_import caffe_heads onnx_import half_import; do
   $python tests/import/$test.py build/binhash-import build/binhash-run \
     $work/plain
   [ ! -x build/asan/binhash-import ] ||

@@ -63,6 +63,14 @@ static const scenario scenarios[] = {
     "DELETE FROM t WHERE rowid > 2000", SEARCH " LIMIT 4", "ROLLBACK TO s",
     "UPDATE t SET code = zeroblob(6) WHERE rowid = 1500", SEARCH " LIMIT 4",
     "COMMIT"}},
+  /* Statements of more than 1,000 rows are written at their end, but not into
+  ** the file, where the reader of states would find it locked. */
+  {"large statements", NULL,
+   {"PRAGMA cache_spill = OFF", "BEGIN", NUMBERS(1200) " INSERT OR REPLACE INTO"
+    " t(rowid, code) SELECT i * 7, code_of(i, 48) FROM n", "SAVEPOINT s",
+    "DELETE FROM t WHERE rowid > 900", "ROLLBACK TO s",
+    "UPDATE t SET code = zeroblob(6) WHERE rowid > 900", "COMMIT",
+    SEARCH " LIMIT 4"}},
   {"rollback", NULL,
    {"BEGIN", "DELETE FROM t WHERE rowid < 900", SEARCH " LIMIT 5", "ROLLBACK",
     SEARCH " LIMIT 5"}},

@@ -4,8 +4,10 @@
 #     index.sh soak     millions of operations, every fault: hours
 # Run from the repository root.  Prints TAP.
 case ${1:-short} in
-  soak) operations=3000000 kills=200 stride=1 damaged=10000 sanitized=10000 ;;
-  *) operations=20000 kills=10 stride=150 damaged=500 sanitized=250 ;;
+  soak) operations=3000000 kills=200 stride=1 damaged=10000 sanitized=10000
+        statements=300000 ;;
+  *) operations=20000 kills=10 stride=150 damaged=500 sanitized=250
+     statements=1500 ;;
 esac
 PYTHON=${PYTHON:-/usr/bin/python3}
 
@@ -23,11 +25,20 @@ trial corrupt build/tests/index_corrupt $damaged
 BINHASH_EXTENSION=./build/asan/binhash \
 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
   trial 'corrupt, sanitized' build/asan/index_corrupt $sanitized
+trial statements "$PYTHON" tests/index/statements.py ./build/binhash sqlite3 \
+  $statements
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+LD_PRELOAD="$(${CC:-cc} -print-file-name=libasan.so) \
+$(${CC:-cc} -print-file-name=libubsan.so)" \
+  trial 'statements, sanitized' "$PYTHON" tests/index/statements.py \
+  ./build/asan/binhash sqlite3 $((statements / 2))
 trial 'surroundings' "$PYTHON" tests/index/surroundings.py
 trial 'environment' "$PYTHON" tests/index/environment.py ./build/binhash sqlite3
 if [ -x build/venv/bin/python ]; then
   trial 'environment, apsw' build/venv/bin/python tests/index/environment.py \
     ./build/binhash apsw
+  trial 'statements, apsw' build/venv/bin/python tests/index/statements.py \
+    ./build/binhash apsw $statements
 else
   echo 'ok - environment, apsw # SKIP no build/venv with apsw'
 fi
@@ -42,5 +53,18 @@ for wrong in ties stale limit replace radius extreme; do
     echo "ok - the model notices: $wrong"
   else
     echo "not ok - the model does not notice: $wrong"
+  fi
+done
+
+# So do the random statements.
+for wrong in none ties stale limit replace radius extreme; do
+  BINHASH_WRONG=$wrong "$PYTHON" tests/index/statements.py \
+    ./build/binhash sqlite3 1500 1 | grep -q '^ok 1 - statements'
+  agrees=$?
+  if [ $agrees = 0 ] && [ $wrong = none ] || [ $agrees = 1 ] &&
+      [ $wrong != none ]; then
+    echo "ok - the statements notice: $wrong"
+  else
+    echo "not ok - the statements do not notice: $wrong"
   fi
 done

@@ -313,9 +313,9 @@ static int plain_check(plain_table *t, sqlite3_value *code) {
   const unsigned char *bytes = sqlite3_value_blob(code);
   int n = sqlite3_value_bytes(code);
   if (sqlite3_value_type(code) != SQLITE_BLOB || n != (t->bits + 7) / 8)
-    return plain_error(t, SQLITE_ERROR, "a code of another length");
+    return plain_error(t, SQLITE_CONSTRAINT, "a code of another length");
   if (t->bits % 8 && (bytes[n - 1] & (0xff >> t->bits % 8)))
-    return plain_error(t, SQLITE_ERROR, "a spare bit is set");
+    return plain_error(t, SQLITE_CONSTRAINT, "a spare bit is set");
   return SQLITE_OK;
 }
 

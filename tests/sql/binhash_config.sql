@@ -25,7 +25,7 @@ SELECT binhash_config('cache_bytes', -1);
 SELECT binhash_config('progress', 'loud');
 SELECT binhash_config('progress', 1);
 SELECT binhash_config('progress', NULL);
-SELECT binhash_config('amx', 1);
+SELECT binhash_config('amx', 2);
 SELECT binhash_config('amx', -1);
 SELECT binhash_config('max_pixels');
 -- Names.

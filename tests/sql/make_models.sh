@@ -91,7 +91,7 @@ def model(name, heads, tensors=TENSORS, layers=LAYERS, side=1):
                'preprocess': {'order': 'RGB', 'resize': 'area'},
                'layers': layers, 'heads': heads}
     path = os.path.join(OUT, name + '.safetensors')
-    for tensor, (shape, _) in pack.tensor_shapes(network).items():
+    for tensor, (shape, _, _) in pack.tensor_shapes(network).items():
         tensors[tensor].shape = shape
     pack.pack(path, network, tensors, int8=False)
     with open(path, 'rb') as f:

@@ -3,10 +3,12 @@
 ** definition, and which form a CPU would get.  All arrays end at a page that
 ** must not be touched, and begin behind bytes that must not change.
 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "../../nn/nn_int.h"
+#include "../../nn/integers.h"
 #include "test_util.h"
 
 static test_rng rng = {88172645463325252u};
@@ -78,16 +80,57 @@ static int8_t one_weight(int kind, size_t i) {
   }
 }
 
-/* One tile of one form.  Rows lie anywhere in a pool of bytes, over each other
-** and of any alignment, two of them at its ends, and some are the same. */
-static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
-                       int taps, int quads) {
+/* The sums of a block as the definition has them. */
+static void check_sums(const nn_int_form *form, const char *how, int rows,
+                       int taps, int quads, const uint8_t *const *from,
+                       const int8_t *weight, const int32_t *got) {
+  for (int r = 0; r < rows; r++)
+    for (int o = 0; o < NN_INT_BLOCK; o++) {
+      int64_t sum = 0;
+      for (int t = 0; t < taps; t++) {
+        const uint8_t *x = from[t * rows + r];
+        const int8_t *w = weight + ((size_t)t * (size_t)quads * NN_INT_BLOCK +
+                                    (size_t)o) * 4;
+        for (int q = 0; q < quads; q++, x += 4, w += 4 * NN_INT_BLOCK)
+          sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+      }
+      if (got[r * NN_INT_BLOCK + o] != sum)
+        fail_msg("%s, %s, %d rows, %d taps, %d quads: row %d, output %d is %d "
+                 "instead of %lld", form->name, how, rows, taps, quads, r, o,
+                 (int)got[r * NN_INT_BLOCK + o], (long long)sum);
+    }
+}
+
+static void run_kernel(const nn_int_form *form, int wide, int blocks,
+                       size_t apart, int rows, int taps, int quads,
+                       const uint8_t *const *from, const int8_t *weight,
+                       int32_t *out) {
+  if (form->open) form->open();
+  if (blocks)
+    form->many(blocks, apart, rows, taps, quads, from, weight, out);
+  else
+    (wide ? form->wide : form->sums)(rows, taps, quads, from, weight, out);
+  if (form->close) form->close();
+}
+
+/* One call of one form: of sums or wide, or where there are blocks, of many.
+** Rows lie anywhere in a pool of bytes, over each other and of any alignment,
+** two of them at its ends, and some are the same.  Behind the weights are as
+** few bytes as may be read, of which nothing may be seen, and behind the sums
+** of a form that takes a block at a time none. */
+static void check_blocks(const nn_int_form *form, int wide, int kind,
+                         int blocks, int rows, int taps, int quads) {
+  char how[64];
   size_t n = 4 * (size_t)quads, pointers = (size_t)taps * (size_t)rows;
-  size_t pool_size = n + 301;
-  size_t weights = (size_t)taps * n * NN_INT_BLOCK;
-  guarded pool = guard(pool_size), weight = guard(weights);
+  size_t pool_size = n + 301, each = blocks > 1 ? (size_t)blocks : 1;
+  size_t one = (size_t)taps * n * NN_INT_BLOCK;
+  size_t apart = one + 64 * (size_t)test_below(&rng, 3);
+  size_t weights = (each - 1) * apart + one;
+  size_t room = (size_t)(form->many ? form->rows : rows) * NN_INT_BLOCK;
+  guarded pool = guard(pool_size);
+  guarded weight = guard(weights + (form->many ? NN_INT_SLACK : 0));
   guarded in = guard(pointers * sizeof(uint8_t *));
-  guarded out = guard((size_t)rows * NN_INT_BLOCK * 4);
+  guarded out = guard(each * room * 4);
   const uint8_t **from = (const uint8_t **)in.p;
   for (size_t i = 0; i < pool_size; i++)
     pool.p[i] = activation(kind, wide ? 255 : 127);
@@ -98,30 +141,24 @@ static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
   from[test_below(&rng, pointers)] = pool.p;
   from[test_below(&rng, pointers)] = pool.p + 301;
 
-  (wide ? form->wide : form->sums)(rows, taps, quads, from,
-                                   (const int8_t *)weight.p,
-                                   (int32_t *)out.p);
-  for (int r = 0; r < rows; r++)
-    for (int o = 0; o < NN_INT_BLOCK; o++) {
-      int64_t sum = 0;
-      for (int t = 0; t < taps; t++) {
-        const uint8_t *x = from[t * rows + r];
-        const int8_t *w = (const int8_t *)weight.p +
-                          ((size_t)t * (size_t)quads * NN_INT_BLOCK +
-                           (size_t)o) * 4;
-        for (int q = 0; q < quads; q++, x += 4, w += 4 * NN_INT_BLOCK)
-          sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
-      }
-      int32_t got = ((int32_t *)out.p)[r * NN_INT_BLOCK + o];
-      if (got != sum)
-        fail_msg("%s, %s, kind %d, %d rows, %d taps, %d quads: row %d, output "
-                 "%d is %d instead of %lld", form->name, wide ? "wide" : "sums",
-                 kind, rows, taps, quads, r, o, (int)got, (long long)sum);
-    }
+  run_kernel(form, wide, blocks, apart, rows, taps, quads, from,
+             (const int8_t *)weight.p, (int32_t *)out.p);
+  for (size_t b = 0; b < each; b++) {
+    snprintf(how, sizeof(how), "%s, kind %d, block %d of %d",
+             wide ? "wide" : "sums", kind, (int)b, blocks);
+    check_sums(form, how, rows, taps, quads, from,
+               (const int8_t *)weight.p + b * apart,
+               (const int32_t *)out.p + b * room);
+  }
   unguard(pool);
   unguard(weight);
   unguard(in);
   unguard(out);
+}
+
+static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
+                       int taps, int quads) {
+  check_blocks(form, wide, kind, 0, rows, taps, quads);
 }
 
 /* Every number of rows, small numbers of quads and taps of all sorts. */
@@ -151,6 +188,32 @@ static void tiles_of_every_size(void **state) {
     }
 }
 
+/* Every number of blocks, with rows and quads around where a tile ends, and
+** filters around where what is gathered at a time does. */
+static void many_blocks(void **state) {
+  (void)state;
+  static const int quads[] = {1, 2, 15, 16, 17, 31, 32, 33, 255, 256, 257, 530};
+  static const int taps[] = {1, 9, 25, 36, 121};
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++) {
+    if (!form->many) continue;
+    for (int blocks = 1; blocks <= form->blocks; blocks++) {
+      for (int kind = 0; kind < KINDS; kind++)
+        check_blocks(form, 1, kind, blocks, form->rows, 9, 3);
+      for (int rows = 1; rows <= form->rows; rows++)
+        check_blocks(form, 1, RANDOM, blocks, rows, 2, 7);
+      for (int k = 0; k < 12; k++)
+        check_blocks(form, k % 2, EXTREMES, blocks,
+                     1 + (int)test_below(&rng, (uint64_t)form->rows), 1,
+                     quads[k]);
+      for (int k = 0; k < 5; k++)
+        check_blocks(form, k % 2, RANDOM, blocks,
+                     1 + (int)test_below(&rng, (uint64_t)form->rows), taps[k],
+                     1 + (int)test_below(&rng, 20));
+    }
+  }
+}
+
 static void saturating_input(void **state) {
   (void)state;
   static const int sizes[][2] = {{1, 1}, {9, 16}, {25, 3}, {3, 100}};
@@ -174,10 +237,10 @@ static void largest_sums(void **state) {
     }
 }
 
-/* Pairs of halves: of the size that whole.c makes of bytes, random, all the
+/* Pairs of words: of the size that whole.c makes of bytes, random, all the
 ** largest, or as far as 16 bits go but for the one pair that VPMADDWD cannot
 ** add; with sums that wrap around. */
-static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
+static void check_pairs(nn_words words, int rows, size_t pairs, int kind) {
   size_t lda = 2 * pairs + test_below(&rng, 9), n = 2 * pairs;
   guarded a = guard((lda * (size_t)(rows - 1) + n) * 2);
   guarded w = guard(n * NN_INT_BLOCK * 2);
@@ -192,7 +255,7 @@ static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
     int any = (int)test_below(&rng, (uint64_t)heavy * 2 + 1) - heavy;
     y[i] = (int16_t)(kind % 2 ? any : test_below(&rng, 2) ? heavy : -heavy);
   }
-  halves(rows, pairs, x, lda, y, (int32_t *)out.p);
+  words(rows, pairs, x, lda, y, (int32_t *)out.p);
   for (int r = 0; r < rows; r++) {
     for (size_t o = 0; o < NN_INT_BLOCK; o++) {
       int64_t sum = 0;
@@ -209,15 +272,15 @@ static void check_pairs(nn_halves halves, int rows, size_t pairs, int kind) {
   unguard(out);
 }
 
-static void pairs_of_halves(void **state) {
+static void pairs_of_words(void **state) {
   (void)state;
   for (int i = 0; nn_int_kernels(i); i++) {
-    nn_halves halves = nn_halves_of(nn_int_kernels(i));
-    if (!halves) halves = nn_halves_scalar;
+    nn_words words = nn_words_of(nn_int_kernels(i));
+    if (!words) words = nn_words_scalar;
     for (int rows = 1; rows <= NN_PAIR_ROWS; rows++) {
       for (int kind = 0; kind < 4; kind++) {
-        check_pairs(halves, rows, 1 + test_below(&rng, 40), kind);
-        check_pairs(halves, rows, 600, kind);
+        check_pairs(words, rows, 1 + test_below(&rng, 40), kind);
+        check_pairs(words, rows, 600, kind);
       }
     }
   }
@@ -356,6 +419,9 @@ static const struct {
     {"avx2", NN_CPU_AVX2},
     {"avxvnni", NN_CPU_AVX2 | NN_CPU_AVXVNNI},
     {"avx512vnni", NN_CPU_AVX512VNNI},
+#if NN_AMX_KERNEL
+    {"amx", NN_CPU_AVX512VNNI | NN_CPU_AMX},
+#endif
 #endif
 };
 #define WANTED ((int)(sizeof(wanted) / sizeof(*wanted)))
@@ -364,8 +430,10 @@ static const struct {
 ** the plain one up. */
 static void every_cpu(void **state) {
   (void)state;
-  for (unsigned cpu = 0; cpu < 1u << 6; cpu++) {
+  const unsigned dot = NN_CPU_DOTPROD;   /* another architecture's */
+  for (unsigned cpu = 0; cpu < 1u << 10; cpu++) {
     int i = 0;
+    if (cpu & dot) continue;
     for (int k = 0; k < WANTED; k++) {
       if (wanted[k].needs & ~cpu) continue;
       const nn_int_form *form = nn_int_kernels_for(cpu, i++);
@@ -374,32 +442,85 @@ static void every_cpu(void **state) {
       assert_true(form->rows >= 1);
     }
     assert_null(nn_int_kernels_for(cpu, i));
+    assert_ptr_equal(nn_int_kernels_for(cpu, -1),
+                     nn_int_kernels_for(cpu, i - 1));
   }
 }
 
 static void this_cpu(void **state) {
   (void)state;
   const nn_int_form *form;
+  unsigned cpu = nn_cpu_features();
+  if (!nn_amx_permitted()) cpu &= ~(unsigned)NN_CPU_AMX;
   for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++) {
-    assert_ptr_equal(form, nn_int_kernels_for(nn_cpu_features(), i));
+    assert_ptr_equal(form, nn_int_kernels_for(cpu, i));
     print_message("%s ", form->name);
   }
   print_message("\n");
   assert_string_equal(nn_int_kernels(0)->name, "scalar");
 }
 
+/* The first thing that is missing is named, or why the system refused. */
+static void amx_verdicts(void **state) {
+  (void)state;
+  static const char *const missing[] = {"no AMX kernel", "amx_tile",
+                                        "amx_int8",      "16 rows of 64",
+                                        "avx512_vnni",   "does from 5.16"};
+  static const struct {
+    int error;
+    const char *text;
+  } refusals[] = {{EINVAL, "can from 5.16"}, {ENOSYS, "can from 5.16"},
+                  {EOPNOTSUPP, "turned off"}, {ENOSPC, "sigaltstack"},
+                  {EPERM, "refuses AMX"}};
+  nn_error err;
+  assert_int_equal(nn_amx_verdict(NN_AMX_HAS_ALL, 0, &err), NN_OK);
+  assert_string_equal(err.text, "");
+  for (unsigned has = 0; has < NN_AMX_HAS_ALL; has++) {
+    int first = 0;
+    while (has >> first & 1) first++;
+    assert_int_equal(nn_amx_verdict(has, 0, &err), NN_ARGUMENT);
+    assert_non_null(strstr(err.text, missing[first]));
+  }
+  for (int i = 0; i < 5; i++) {
+    char number[16];
+    snprintf(number, sizeof(number), "error %d)", refusals[i].error);
+    assert_int_equal(nn_amx_verdict(NN_AMX_HAS_ALL, refusals[i].error, &err),
+                     NN_ARGUMENT);
+    assert_non_null(strstr(err.text, refusals[i].text));
+    assert_non_null(strstr(err.text, number));
+  }
+}
+
+/* The process has the permission exactly when it was given one. */
+static void amx_request(void **state) {
+  (void)state;
+  nn_error err;
+  int saved = errno = 77;
+  int granted = nn_amx_request(&err) == NN_OK;
+  assert_int_equal(nn_amx_permitted(), granted);
+  assert_int_equal(errno, saved);
+  assert_int_equal(err.text[0] == 0, granted);
+  const nn_int_form *last = nn_int_kernels(-1);
+  assert_int_equal(strcmp(last->name, "amx") == 0, granted);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tiles_of_every_height),
       cmocka_unit_test(tiles_of_every_size),
+      cmocka_unit_test(many_blocks),
       cmocka_unit_test(saturating_input),
       cmocka_unit_test(largest_sums),
-      cmocka_unit_test(pairs_of_halves),
+      cmocka_unit_test(pairs_of_words),
       cmocka_unit_test(bytes_of_every_count),
       cmocka_unit_test(bytes_of_every_shift),
       cmocka_unit_test(bytes_at_the_ends),
       cmocka_unit_test(every_cpu),
       cmocka_unit_test(this_cpu),
+      cmocka_unit_test(amx_verdicts),
+      cmocka_unit_test(amx_request),
   };
+  nn_error err;
+  nn_amx_request(&err);   /* kernels of tiles run where there are any */
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,8 +254,8 @@ static void test_cut_filters(void **state) {
         model->form = nn_int_kernels(j);
         assert_int_equal(nn_whole_ready(model, &model->layers[0], &err),
                          NN_OK);
-        if (nn_halves_of(model->form)) {
-          made = model->layers[0].whole.halves != NULL;
+        if (nn_words_of(model->form)) {
+          made = model->layers[0].whole.words != NULL;
           assert_int_equal(made, model->blobs[1].h * model->blobs[1].w >= 16);
         }
         for (int threads = 1; threads <= 5; threads += 2) {

@@ -215,7 +215,7 @@ static void test_int8(void **state) {
     builder_bytes(&b.data, values, 6);
     builder_layer(&b, "\"name\":\"x\",\"type\":\"InnerProduct\","
                   "\"bottom\":[\"data\"],\"num_output\":2,\"weight\":\"w\"");
-    refused_network(&b, wrong == 2 ? "must be F32 or I8"
+    refused_network(&b, wrong == 2 ? "must be F32, F16 or I8"
                                    : "tensor w: an I8 tensor wants");
   }
 }

@@ -140,9 +140,10 @@ static void free_data(data *d) {
 static nn_multi *build(const data *d, const nn_memory *mem) {
   nn_multi *multi;
   nn_error err;
+  int threads = 1 + (int)test_below(&rng, 4);
   assert_int_equal(nn_multi_build(mem, d->bits, d->blocks,
-                                  (size_t)d->block_count, NULL, NULL, &multi,
-                                  &err), NN_OK);
+                                  (size_t)d->block_count, threads, NULL, NULL,
+                                  &multi, &err), NN_OK);
   size_t bytes = nn_multi_bytes_for(d->bits, (uint64_t)d->count);
   assert_true(nn_multi_bytes(multi) >= bytes);
   assert_true(nn_multi_bytes(multi) <=
@@ -176,8 +177,8 @@ static int step_is_right(const data *d, nn_probe *probe,
 
 /* All steps that the budget allows.  Returns how many there were, -1 where one
 ** was wrong. */
-static int run_steps(const data *d, const nn_multi *multi, uint64_t query,
-                     uint64_t budget) {
+static int run_bounded(const data *d, const nn_multi *multi, uint64_t query,
+                       uint64_t budget, int max, uint64_t wanted) {
   test_memory memory;
   nn_probe *probe;
   nn_error err;
@@ -185,8 +186,8 @@ static int run_steps(const data *d, const nn_multi *multi, uint64_t query,
   int steps = 0;
   test_memory_init(&memory, 0x5a);
   uint8_t *bytes = code_bytes(query, d->bits, NULL);
-  assert_int_equal(nn_probe_open(&memory.mem, multi, bytes, budget, &probe,
-                                 &err), NN_OK);
+  assert_int_equal(nn_probe_open(&memory.mem, multi, bytes, budget, max,
+                                 wanted, &probe, &err), NN_OK);
   free(bytes);   /* it was copied */
   uint8_t *distances = distances_to(d, query);
   assert_int_equal(nn_probe_row(probe, &block, &row), 0);
@@ -206,6 +207,11 @@ static int run_steps(const data *d, const nn_multi *multi, uint64_t query,
   nn_probe_close(probe);
   assert_int_equal(memory.live, 0);
   return steps;
+}
+
+static int run_steps(const data *d, const nn_multi *multi, uint64_t query,
+                     uint64_t budget) {
+  return run_bounded(d, multi, query, budget, 1000, UINT64_MAX);
 }
 
 static uint64_t some_query(const data *d, int i) {
@@ -294,6 +300,38 @@ static void small_budgets(void **state) {
     }
 }
 
+/* With so many rows wanted the steps go as far as it takes to have them, and no
+** farther than max. */
+static void as_many_as_wanted(void **state) {
+  (void)state;
+  for (int k = 0; k < KINDS; k++) {
+    data d;
+    make_data(&d, 48, 5000, 300, (kind)k);
+    nn_multi *multi = build(&d, &nn_memory_libc);
+    for (int q = 0; q < 4; q++) {
+      uint64_t query = some_query(&d, q);
+      uint8_t *distances = distances_to(&d, query);
+      for (int i = 0; i < 8; i++) {
+        static const uint64_t wanted[] = {0, 1, 2, 10, 64, 1000, 5000, 6000};
+        int max = q % 2 ? 48 : (int)test_below(&rng, 30);
+        int steps = run_bounded(&d, multi, query, UINT64_MAX, max, wanted[i]);
+        uint64_t nearer = 0, all = 0;   /* but for the last step, and in all */
+        for (int row = 0; row < d.count; row++) {
+          nearer += distances[row] < steps - 1;
+          all += distances[row] < steps;
+        }
+        assert_true(steps > 0 && steps <= max + 1);
+        assert_true(all >= wanted[i] || steps == max + 1);
+        assert_true(nearer < (wanted[i] ? wanted[i] : 1));
+      }
+      assert_int_equal(run_bounded(&d, multi, query, UINT64_MAX, -1, 9), 1);
+      free(distances);
+    }
+    nn_multi_close(multi);
+    free_data(&d);
+  }
+}
+
 /* Rows that crowd in one bucket make a step as dear as they are. */
 static void cost_counts_candidates(void **state) {
   (void)state;
@@ -305,8 +343,8 @@ static void cost_counts_candidates(void **state) {
     make_data(&d, 48, 4000, 300, kinds[k]);
     nn_multi *multi = build(&d, &nn_memory_libc);
     uint8_t *bytes = code_bytes(d.codes[0], 48, NULL);
-    assert_int_equal(nn_probe_open(&nn_memory_libc, multi, bytes, 1 << 20,
-                                   &probe, &err), NN_OK);
+    assert_int_equal(nn_probe_open(&nn_memory_libc, multi, bytes, 1 << 20, 48,
+                                   UINT64_MAX, &probe, &err), NN_OK);
     if (kinds[k] == UNIFORM) assert_true(nn_probe_cost(probe) < 400);
     else assert_true(nn_probe_cost(probe) >= 4000);
     assert_true(nn_probe_cost(probe) < TOO_FAR);
@@ -340,8 +378,8 @@ static void every_question_stops(void **state) {
     nn_error err;
     test_memory_init(&memory, 0xa5);
     nn_status status = nn_multi_build(&memory.mem, 48, d.blocks,
-                                      (size_t)d.block_count, stop, &s, &multi,
-                                      &err);
+                                      (size_t)d.block_count, 1, stop, &s,
+                                      &multi, &err);
     if (status == NN_OK) {
       assert_int_equal(s.asked, stops);
       assert_true(run_steps(&d, multi, d.codes[9], 20000) > 0);
@@ -379,10 +417,10 @@ static void what_has_no_index(void **state) {
   nn_error err;
   make_data(&d, 48, 1023, 100, UNIFORM);
   assert_int_equal(nn_multi_build(&nn_memory_libc, 48, d.blocks,
-                                  (size_t)d.block_count, NULL, NULL, &multi,
-                                  &err), NN_ARGUMENT);
+                                  (size_t)d.block_count, 1, NULL, NULL,
+                                  &multi, &err), NN_ARGUMENT);
   assert_null(multi);
-  assert_int_equal(nn_multi_build(&nn_memory_libc, 48, NULL, 0, NULL, NULL,
+  assert_int_equal(nn_multi_build(&nn_memory_libc, 48, NULL, 0, 1, NULL, NULL,
                                   &multi, &err), NN_ARGUMENT);
   nn_multi_close(NULL);
   nn_probe_close(NULL);
@@ -401,10 +439,11 @@ static void building_runs_out_of_memory(void **state) {
     test_memory_init(&memory, 0xa5);
     memory.fail_at = failures + 1;
     nn_status status = nn_multi_build(&memory.mem, 48, d.blocks,
-                                      (size_t)d.block_count, NULL, NULL,
+                                      (size_t)d.block_count, 2, NULL, NULL,
                                       &multi, &err);
+    /* The last is of the team, without which one thread does it all. */
     if (status == NN_OK) {
-      assert_true(memory.calls < memory.fail_at);
+      assert_true(memory.calls <= memory.fail_at);
       nn_multi_close(multi);
       assert_int_equal(memory.live, 0);
       break;
@@ -433,8 +472,8 @@ static void queries_run_out_of_memory(void **state) {
     nn_error err;
     test_memory_init(&memory, 0xa5);
     memory.fail_at = failures + 1;
-    nn_status status = nn_probe_open(&memory.mem, multi, bytes, UINT64_MAX,
-                                     &probe, &err);
+    nn_status status = nn_probe_open(&memory.mem, multi, bytes, UINT64_MAX, 64,
+                                     UINT64_MAX, &probe, &err);
     if (status != NN_OK) assert_null(probe);
     for (int t = 0; status == NN_OK && t <= 64; t++) {
       status = nn_probe_step(probe, &err);
@@ -482,6 +521,7 @@ int main(void) {
       cmocka_unit_test(every_kind_of_codes),
       cmocka_unit_test(many_rows),
       cmocka_unit_test(small_budgets),
+      cmocka_unit_test(as_many_as_wanted),
       cmocka_unit_test(cost_counts_candidates),
       cmocka_unit_test(every_question_stops),
       cmocka_unit_test(what_has_no_index),

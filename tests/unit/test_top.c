@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "../../nn/nn_int.h"
+#include "../../nn/sweep.h"
 #include "test_util.h"
 
 static test_rng rng = {0xa4093822299f31d0u};
@@ -117,15 +117,31 @@ static void free_data(data *d) {
   free(d->rows);
 }
 
+static const nn_block *data_block(const void *context, size_t i) {
+  return &((const data *)context)->blocks[i];
+}
+
+/* How passes go over their blocks: 0, one by one; else by so many threads. */
+static int threads;
+
+static nn_status add_blocks(const data *d, nn_top *top, nn_error *err) {
+  if (threads > 0) {
+    nn_blocks blocks = {data_block, d, (size_t)d->block_count};
+    return nn_top_sweep_by(top, &blocks, threads, NULL, NULL, err);
+  }
+  nn_status status = NN_OK;
+  for (int i = 0; status == NN_OK && i < d->block_count; i++)
+    status = nn_top_add(top, &d->blocks[i], err);
+  return status == NN_OK ? nn_top_end(top, err) : status;
+}
+
 /* One pass.  *at is the number of rows, of all, that are behind the stream, and
 ** moves on; right: are its rows those of the sort? */
 static nn_status run_pass(const data *d, nn_top *top, uint64_t want, int min,
                           int max, int *at, int *right) {
   nn_error err;
   nn_status status = nn_top_begin(top, want, min, max, &err);
-  for (int i = 0; status == NN_OK && i < d->block_count; i++)
-    status = nn_top_add(top, &d->blocks[i], &err);
-  if (status == NN_OK) status = nn_top_end(top, &err);
+  if (status == NN_OK) status = add_blocks(d, top, &err);
   int64_t rowid = 0;
   int distance = 0;
   *right = 1;
@@ -279,6 +295,76 @@ static void bounds_and_beginnings(void **state) {
   }
 }
 
+/* The same by several threads, of which some come too late to find a block. */
+static void sweeps(void **state) {
+  (void)state;
+  const int by[] = {1, 2, 3, 7, NN_TEAM_MAX};
+  for (int i = 0; i < 5; i++)
+    for (int k = 0; k < (i == 4 ? 1 : KINDS); k++) {
+      data d;
+      int bits = k % 2 ? 48 : 12, count = i == 4 ? 300 : 6000;
+      make_data(&d, count, bits, i % 2 ? 40 : 9, (kind)k);
+      threads = by[i];
+      check_stream(&d, 1, 5, 1, 0, bits);
+      check_stream(&d, 100, 4, 0, bits / 3, bits / 2);
+      check_stream(&d, (uint64_t)count + 1, 1, 0, 0, bits);
+      threads = 0;
+      free_data(&d);
+    }
+}
+
+static int stop_at_once(void *asked) {
+  return ++*(int *)asked > 0;
+}
+
+/* A sweep that is stopped has no rows, and its pass can be begun again; one of
+** few blocks does not ask. */
+static void sweeps_are_stopped(void **state) {
+  (void)state;
+  data d;
+  make_data(&d, 5000, 48, 1, NEAR);
+  nn_blocks blocks = {data_block, &d, (size_t)d.block_count};
+  for (int by = 1; by <= 3; by++) {
+    nn_error err;
+    nn_top *top = open_top(&d, &nn_memory_libc);
+    int64_t rowid;
+    int distance, asked = 0, at = 0, right;
+    assert_int_equal(nn_top_begin(top, 10, 0, 48, &err), NN_OK);
+    /* With several the caller may have had too little of the work to ask. */
+    nn_status status = nn_top_sweep_by(top, &blocks, by, stop_at_once, &asked,
+                                       &err);
+    assert_int_equal(status, asked ? NN_INTERRUPTED : NN_OK);
+    if (by == 1) assert_int_equal(asked, 1);
+    if (asked) {
+      assert_false(nn_top_row(top, &rowid, &distance));
+      run_pass(&d, top, 10, 0, 48, &at, &right);
+      assert_true(right);
+    }
+    nn_top_close(top);
+  }
+  free_data(&d);
+}
+
+/* Threads are taken where there is much to do, and the answer is the same. */
+static void large_sweeps(void **state) {
+  (void)state;
+  data d;
+  make_data(&d, 140000, 1024, 500, NEAR);   /* two shares of 8 MB */
+  nn_blocks blocks = {data_block, &d, (size_t)d.block_count};
+  nn_top *top = open_top(&d, &nn_memory_libc);
+  nn_error err;
+  int64_t rowid;
+  int distance;
+  assert_int_equal(nn_top_begin(top, 500, 0, 1024, &err), NN_OK);
+  assert_int_equal(nn_top_sweep(top, &blocks, 256, NULL, NULL, &err), NN_OK);
+  for (int i = 0; i < 500; i++) {
+    assert_int_equal(nn_top_row(top, &rowid, &distance), 1);
+    assert_true(rowid == d.rows[i].rowid && distance == d.rows[i].distance);
+  }
+  nn_top_close(top);
+  free_data(&d);
+}
+
 /* Rowids at both ends of their range, equal distances. */
 static void extreme_rowids(void **state) {
   (void)state;
@@ -395,6 +481,37 @@ static void a_failed_pass_has_no_rows(void **state) {
   free_data(&d);
 }
 
+/* Memory that is refused to more threads is none that a sweep cannot do
+** without: from the first that it wants for another thread on, it succeeds. */
+static void sweeps_with_little_memory(void **state) {
+  (void)state;
+  data d;
+  make_data(&d, 3000, 48, 30, NEAR);
+  int refused = 0, succeeded = 0;
+  for (long fail_in = 1; fail_in <= 24; fail_in++) {
+    test_memory memory;
+    test_memory_init(&memory, 0xa5);
+    nn_top *top = open_top(&d, &memory.mem);
+    int at = 0, right;
+    memory.fail_at = memory.calls + fail_in;
+    threads = 4;
+    nn_status status = run_pass(&d, top, 20, 0, 48, &at, &right);
+    assert_true(right);
+    if (status != NN_OK) {
+      assert_int_equal(status, NN_NOMEM);
+      assert_int_equal(succeeded, 0);
+      refused++;
+    } else {
+      succeeded += memory.calls >= memory.fail_at;
+    }
+    threads = 0;
+    nn_top_close(top);
+    assert_int_equal(memory.live, 0);
+  }
+  assert_true(refused >= 4 && succeeded >= 10);
+  free_data(&d);
+}
+
 /* What the passes are compared with is not always pleased. */
 static void wrong_rows_are_noticed(void **state) {
   (void)state;
@@ -422,10 +539,14 @@ int main(void) {
       cmocka_unit_test(every_want),
       cmocka_unit_test(room_is_used_up),
       cmocka_unit_test(bounds_and_beginnings),
+      cmocka_unit_test(sweeps),
+      cmocka_unit_test(sweeps_are_stopped),
+      cmocka_unit_test(large_sweeps),
       cmocka_unit_test(extreme_rowids),
       cmocka_unit_test(what_is_refused),
       cmocka_unit_test(every_allocation_fails),
       cmocka_unit_test(a_failed_pass_has_no_rows),
+      cmocka_unit_test(sweeps_with_little_memory),
       cmocka_unit_test(wrong_rows_are_noticed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,61 @@
+/*
+** What the kernels of integer networks share: integer.c picks a form, whose
+** functions are its own, amx.c's or requantise.c's; and what cpu.c says of AMX.
+*/
+#ifndef BINHASH_NN_INTEGERS_H
+#define BINHASH_NN_INTEGERS_H
+
+#include "nn_int.h"
+
+/* requantise.c: `bytes` of the forms. */
+void nn_bytes_scalar(int n, const int32_t *acc, const int32_t *bias,
+                     const int32_t *m, const int32_t *s, int zero, int max,
+                     uint8_t *out);
+#ifdef __x86_64__
+void nn_bytes_avx2(int n, const int32_t *acc, const int32_t *bias,
+                   const int32_t *m, const int32_t *s, int zero, int max,
+                   uint8_t *out);
+void nn_bytes_avx512(int n, const int32_t *acc, const int32_t *bias,
+                     const int32_t *m, const int32_t *s, int zero, int max,
+                     uint8_t *out);
+#endif
+
+/* Compilers that know the instructions; the permission is Linux's. */
+#if defined(__x86_64__) && defined(__linux__) && \
+    (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define NN_AMX_KERNEL 1
+#else
+#define NN_AMX_KERNEL 0
+#endif
+
+/* amx.c: rows and blocks of a call. */
+#define NN_AMX_ROWS 32
+#define NN_AMX_BLOCKS 8
+#if NN_AMX_KERNEL
+void nn_amx_open(void);
+void nn_amx_close(void);
+void nn_amx_many(int blocks, size_t apart, int rows, int taps, int quads,
+                 const uint8_t *const *in, const int8_t *weight,
+                 int32_t *out);
+void nn_amx_one(int rows, int taps, int quads, const uint8_t *const *in,
+                const int8_t *weight, int32_t *out);
+#endif
+
+/* cpu.c: what AMX needs, one by one. */
+enum {
+  NN_AMX_HAS_KERNEL = 1 << 0,    /* this build */
+  NN_AMX_HAS_TILE = 1 << 1,      /* the CPU: AMX-TILE, */
+  NN_AMX_HAS_INT8 = 1 << 2,      /* AMX-INT8, */
+  NN_AMX_HAS_PALETTE = 1 << 3,   /* 8 tiles of 16 rows of 64 bytes, */
+  NN_AMX_HAS_VNNI = 1 << 4,      /* AVX-512 with VNNI, and zmm by the system */
+  NN_AMX_HAS_STATE = 1 << 5,     /* the system: XCR0 has both parts */
+  NN_AMX_HAS_ALL = (1 << 6) - 1
+};
+
+/* Why there is no permission: the sentence for what is missing, or for the
+** errno with which the system refused.  NN_OK for all and 0. */
+nn_status nn_amx_verdict(unsigned has, int refused, nn_error *err);
+/* Has the process the permission?  A system call where the CPU has AMX. */
+int nn_amx_permitted(void);
+
+#endif
