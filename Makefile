@@ -12,7 +12,7 @@ STRIP ?= strip
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # The model that is compiled in: the name of a file in weights/, or none.
-MODEL ?= cifar10-48
+MODEL ?= photo-64
 # 1: link the serial OpenBLAS into the extension instead of finding it at run
 # time.  Builds in a folder of its own, so both kinds can exist.
 STATIC_BLAS ?= 0

@@ -12,8 +12,10 @@
 ** Somebody may write over that file meanwhile, which would change the codes of
 ** a name, or cut it, which would be a fault of the process; so the file is
 ** looked at before each use, and a model whose file has changed is refused.
-** The compiled-in default is opened when it is first needed, so a connection
-** that only compares codes never touches it.
+** The compiled-in file is opened when a head of it is first needed, so a
+** connection that only compares codes never touches it.  All its heads have
+** their own names, the first is the default, and none of them can be unloaded:
+** a name that is compiled in means the same on every connection.
 **
 ** A name is bound to its bytes: loading the same bytes again under the same
 ** name is harmless, other bytes under a name in use are refused.  That holds
@@ -164,6 +166,10 @@ static int models_register(bh_connection *c, models_file *file,
   return rc;
 }
 
+static int models_is_compiled_in(const models_file *file) {
+  return !file->mapped && !file->copied;
+}
+
 static models_file *models_file_new(void) {
   models_file *file = sqlite3_malloc64(sizeof(*file));
   if (file) memset(file, 0, sizeof(*file));
@@ -221,11 +227,12 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
     return SQLITE_ERROR;
   }
   if (!name) name = fallback;
-  if (fallback && strcmp(name, fallback) == 0) {
+  models_entry *e = models_lookup(c, name);
+  if (!e) {
     int rc = models_need_default(c, error);
     if (rc != SQLITE_OK) return rc;
+    e = models_lookup(c, name);
   }
-  models_entry *e = models_lookup(c, name);
   if (!e) {
     *error = sqlite3_mprintf("no model named '%s' is loaded", name);
     return SQLITE_ERROR;
@@ -360,7 +367,7 @@ static void models_unload(sqlite3_context *ctx, int argc,
                           sqlite3_value **argv) {
   bh_connection *c = sqlite3_user_data(ctx);
   const char *name;
-  const char *fallback = bh_models_default();
+  char *error = NULL;
   int rc = models_text(argv[0], &name);
   (void)argc;
   if (rc == SQLITE_NOMEM) {
@@ -372,14 +379,19 @@ static void models_unload(sqlite3_context *ctx, int argc,
                          "text without NUL");
     return;
   }
-  if (fallback && strcmp(name, fallback) == 0) {
-    bh_result_text_error(ctx, "binhash_unload: '%s' is the default model and "
-                         "stays", name);
+  rc = models_need_default(c, &error);
+  if (rc != SQLITE_OK) {
+    bh_result_message(ctx, "binhash_unload", rc, error);
     return;
   }
   models_entry *e = models_lookup(c, name);
   if (!e) {
     bh_result_text_error(ctx, "binhash_unload: no model named '%s' is loaded",
+                         name);
+    return;
+  }
+  if (models_is_compiled_in(e->file)) {
+    bh_result_text_error(ctx, "binhash_unload: '%s' is compiled in and stays",
                          name);
     return;
   }

@@ -34,7 +34,7 @@
 ** are not for these threads, which block all of them.
 **
 ** Time: with the default model (weights/README.md) and the photographs of
-** tests/bench/bench_each.c, nine tenths go to decoding, the rest to resizing
+** tests/bench/bench_each.c, three quarters go to decoding, the rest to resizing
 ** and the network; the ring costs some microseconds a picture.
 */
 #define _GNU_SOURCE   /* pthread_condattr_setclock with -std=c11 */

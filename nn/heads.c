@@ -3,7 +3,7 @@
 ** its use rather than its arithmetic.
 **
 ** A head is what a name in SQL stands for, as in img_hash(image,
-** 'cifar10-48'): the layer of logits that becomes the code, the layer of
+** 'copy-64'): the layer of logits that becomes the code, the layer of
 ** features before it, the classifier and the names of its classes.  A file may
 ** hold several heads on one backbone, or none, and then only the layers can be
 ** run.  The preprocessing says how a picture becomes the input; prepare.c does

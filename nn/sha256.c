@@ -28,7 +28,7 @@ static uint32_t sha256_rotate(uint32_t x, int n) {
 }
 
 static void sha256_block(uint32_t h[8], const uint8_t *p) {
-  uint32_t w[64], s[8];
+  uint32_t w[64];
   for (int i = 0; i < 16; i++, p += 4) {
     w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
            p[3];
@@ -39,19 +39,19 @@ static void sha256_block(uint32_t h[8], const uint8_t *p) {
            (sha256_rotate(a, 7) ^ sha256_rotate(a, 18) ^ a >> 3) +
            (sha256_rotate(b, 17) ^ sha256_rotate(b, 19) ^ b >> 10);
   }
-  memcpy(s, h, sizeof(s));
+  uint32_t a = h[0], b = h[1], c = h[2], d = h[3];
+  uint32_t e = h[4], f = h[5], g = h[6], last = h[7];
   for (int i = 0; i < 64; i++) {
-    uint32_t a = s[0], e = s[4];
-    uint32_t t1 = s[7] + sha256_k[i] + w[i] + ((e & s[5]) ^ (~e & s[6])) +
+    uint32_t t1 = last + sha256_k[i] + w[i] + ((e & f) ^ (~e & g)) +
                   (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^
                    sha256_rotate(e, 25));
-    uint32_t t2 = ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2])) +
+    uint32_t t2 = ((a & b) ^ (a & c) ^ (b & c)) +
                   (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^
                    sha256_rotate(a, 22));
-    memmove(s + 1, s, 7 * sizeof(s[0]));
-    s[4] += t1;
-    s[0] = t1 + t2;
+    last = g, g = f, f = e, e = d + t1;
+    d = c, c = b, b = a, a = t1 + t2;
   }
+  const uint32_t s[8] = {a, b, c, d, e, f, g, last};
   for (int i = 0; i < 8; i++) h[i] += s[i];
 }
 

@@ -1,28 +1,34 @@
 #!/bin/sh
 # Search from coarse to fine on CIFAR-10: how good and how fast each way is.
 #
-#     sh sql/coarse.sh [DATA [QUERIES]]
+#     sh sql/coarse.sh [DATA [QUERIES [MODEL_FILE]]]
 #
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  The training images are the database; the first QUERIES
-# (500) test images are the queries.  Codes and features are made once, by two
-# processes at a time, and kept in build/eval/, one folder for each model; an
-# integer model gives the same bytes whatever build of the extension runs it.
+# (500) test images are the queries.  The model is the first head of MODEL_FILE,
+# by default weights/cifar10-48.safetensors, which knows the classes.  Codes and
+# features are made once, by two processes at a time, and kept in build/eval/,
+# one folder for each model; an integer model gives the same bytes whatever
+# build of the extension runs it.
 # sql/coarse.sql holds the protocol; it wants 1.3 GB of disk for a while.
 set -e
 cd "$(dirname "$0")/.."
 data=${1:-../shared/data/cifar10.db}
 queries=${2:-500}
+file=${3:-weights/cifar10-48.safetensors}
 if [ ! -f "$data" ]; then
   echo "sql/coarse.sh: no file '$data'; give one as the first argument (an" \
     "SQLite file with images(id, split, label, image))" >&2
   exit 1
 fi
-default() {
-  sqlite3 -batch -bail :memory: '.load ./build/binhash' \
-    "SELECT $1 FROM binhash_models WHERE is_default"
+quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }
+load="CREATE TEMP TABLE loaded AS SELECT $(quoted "$(basename "$file" \
+  .safetensors)") AS file, binhash_load('coarse', $(quoted "$file")) AS sha256"
+loaded() {
+  sqlite3 -batch -bail :memory: '.load ./build/binhash' "$load" \
+    "SELECT $1 FROM loaded, binhash_models WHERE name = 'coarse'"
 }
-model=$(default "name || '-' || substr(sha256, 1, 12)")
+model=$(loaded "file || '-' || substr(loaded.sha256, 1, 12)")
 dir=build/eval/$model-$(basename "$data" .db)
 mkdir -p "$dir"
 wanted="(split = 'train' OR id IN (SELECT id FROM source.images
@@ -35,9 +41,9 @@ hash_part() {
     split TEXT, label INT, code BLOB, features BLOB)'
   while :; do
     left=$(sqlite3 -batch -bail "$db" '.load ./build/binhash' \
-      "ATTACH 'file:$data?mode=ro&immutable=1' AS source" \
-      "INSERT INTO features
-       SELECT id, split, label, img_hash(image), img_features(image)
+      "ATTACH 'file:$data?mode=ro&immutable=1' AS source" "$load" \
+      "INSERT INTO features SELECT id, split, label,
+         img_hash(image, 'coarse'), img_features(image, 'coarse')
        FROM source.images WHERE id % 2 = $1 AND $wanted AND
          id NOT IN (SELECT id FROM features)
        LIMIT 5000" \
@@ -63,7 +69,7 @@ ATTACH '$dir/features0.db' AS a;
 ATTACH '$dir/features1.db' AS b;
 CREATE TEMP TABLE setting AS SELECT $queries AS queries;
 CREATE VIRTUAL TABLE codes USING
-  binhash(bits=$(default bits), content='images', content_rowid='id');
+  binhash(bits=$(loaded bits), content='images', content_rowid='id');
 .read sql/coarse.sql
 CREATE TEMP VIEW floats AS SELECT * FROM images;
 CREATE TEMP VIEW packs AS SELECT * FROM packed;
@@ -86,5 +92,5 @@ END
 awk -F '[| ]' '$1 == "way" {row = $2 "," $3 "," $4}
   $1 == "Run" {print "INSERT INTO times VALUES (" row "," $6 + $8 ");"}' \
   "$dir/times.txt" | sqlite3 -batch -bail "$work"
-sqlite3 -batch -bail "$work" '.load ./build/binhash' \
+sqlite3 -batch -bail "$work" '.load ./build/binhash' "$load" \
   '.read sql/coarse_report.sql'

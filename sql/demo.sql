@@ -1,7 +1,7 @@
 -- What the demonstration asks: the nearest pictures of each original, coarse to
 -- fine.  Coarse: the 40 nearest codes.  Fine: those in the order of the distance
 -- of their features.  The answer is printed for a few and written as a page for
--- all.
+-- all.  Last, who looks for versions of a picture alone asks the codes of copy-64.
 
 -- A short name to show: the file's, or for an edit the original's and the edit.
 CREATE TEMP VIEW shown AS
@@ -46,7 +46,7 @@ WHERE s.id <> q.id;
 .mode column
 .headers on
 .print
-.print The nearest pictures of a few.  Distance is that of the 48-bit codes; of the
+.print The nearest pictures of a few.  Distance is that of the codes; of the
 .print 40 nearest by it, the order is that of the features (coarse to fine):
 .print
 SELECT CASE n WHEN 1 THEN query_name ELSE '' END AS picture, distance,
@@ -67,13 +67,29 @@ FROM (SELECT count(DISTINCT original) - (SELECT count(*) FROM asked) AS n
       FROM shown WHERE id <> original)
 WHERE n > 0;
 
+-- Versions of the same picture: other codes, and no features.
+CREATE TABLE IF NOT EXISTS copies(id INTEGER PRIMARY KEY, code BLOB);
+INSERT INTO copies SELECT key, code FROM img_hash_each(
+  'SELECT id, readfile(path) FROM photos JOIN codes USING (id)
+   WHERE codes.code IS NOT NULL AND id NOT IN (SELECT id FROM copies)',
+  'copy-64');
+SELECT printf('By the codes of copy-64, which are made for copies, %d of %d are '
+              || 'within 10 bits of' || char(10) || 'their original, and so are '
+              || '%d pictures that are no edited versions of it.',
+              sum(s.original = q.id), 4 * (SELECT count(*) FROM asked),
+              sum(s.original <> q.id))
+FROM asked AS q JOIN copies AS c USING (id)
+JOIN binhash_topk('copies', 'code', c.code) AS t
+JOIN shown AS s ON s.id = t.rowid
+WHERE t.distance <= 10 AND s.id <> q.id;
+
 .output build/demo.html
 SELECT '<!doctype html><meta charset="utf-8"><title>binhash</title><style>
 body{font:14px sans-serif;margin:2em}figure{display:inline-block;margin:4px;
 vertical-align:top;width:204px}figcaption{font-size:11px;word-wrap:break-word}
 .q img{outline:3px solid #36c}.hit img{outline:2px solid #2a2}</style>
 <h1>Pictures found by content</h1><p>Each row: a picture (blue), then its eight
-nearest by Hamming distance of 48-bit codes, ordered by features. Green: edited versions of it.</p>';
+nearest by Hamming distance of codes, ordered by features. Green: edited versions of it.</p>';
 SELECT CASE n WHEN 1 THEN '<div><figure class="q"><img src="demo/thumbs/' ||
          query || '.jpg"><figcaption>' || replace(replace(query_name, '&',
          '&amp;'), '<', '&lt;') || '</figcaption></figure>' ELSE '' END ||

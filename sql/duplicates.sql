@@ -5,7 +5,18 @@
 --   sqlite3 photos.db -cmd '.load ./build/binhash' < sql/duplicates.sql
 --
 -- prints centre|id|distance|path, a centre first and then its members, for all
--- groups of two or more.  The radius is 4 bits, or what  -cmd '.param set :r 2'
+-- groups of two or more.  The codes are best those of copy-64, which tells copies
+-- of a picture from pictures of the same thing:
+--
+--   UPDATE photos SET code = try_img_hash(readfile(path), 'copy-64');
+--
+-- A library that sql/import.sql and sql/hash.sql made, of the model copy-64, has
+-- them in another table, so give them as a view first:
+--
+--   CREATE TEMP VIEW photos AS
+--     SELECT id, path, code FROM main.photos JOIN main.codes USING (id);
+--
+-- The radius is 10 bits, for codes of copy-64, or what  -cmd '.param set :r 4'
 -- says.  The groups stay in temp.duplicates until the connection closes.
 --
 -- Greedy: of the pictures that are in no group yet, the one that has the most
@@ -24,7 +35,7 @@ CREATE TEMP TABLE neighbours(a INT, b INT, distance INT, PRIMARY KEY(a, b))
   WITHOUT ROWID;
 INSERT INTO neighbours
 SELECT rowid_a, rowid_b, distance
-FROM binhash_pairs('distinct_codes', 'code', coalesce(:r, 4), 'temp');
+FROM binhash_pairs('distinct_codes', 'code', coalesce(:r, 10), 'temp');
 INSERT INTO neighbours SELECT b, a, distance FROM neighbours WHERE a < b;
 
 CREATE TEMP TABLE grouped(member INTEGER PRIMARY KEY, centre INT, distance INT);

@@ -14,8 +14,9 @@
 #     copies    edited versions of pictures; python3-pil makes the edits
 #     views     mirrored and turned pictures
 #     card      what a distance means, and images a second
-#     fine      the default model's search from coarse to fine (sql/coarse.sh)
-#     train     codes learned by binhash_train from it (sql/train_eval.sh)
+#     fine      cifar10-48's search from coarse to fine (sql/coarse.sh)
+#     train     codes learned by binhash_train from the default model
+#               (sql/train_eval.sh)
 #
 # Every picture is hashed once, by two processes at a time, in slices that are
 # kept in build/eval/, in one folder for each model file, build of the extension

@@ -15,7 +15,7 @@ INSERT OR REPLACE INTO models(name, model, report)
 SELECT 'mine', model, report FROM binhash_train(
   'SELECT p.image, l.label FROM photo_labels AS l JOIN photos AS p
    ON p.id = l.photo ORDER BY l.photo, l.label',
-  '{"bits": 48}');
+  '{"bits": 64}');
 
 -- 2. Read what is said of it before relying on it.
 SELECT json_extract(report, '$.images') AS images,

@@ -21,11 +21,12 @@ FROM (SELECT * FROM picture WHERE id % (SELECT parts FROM arg) =
         id > (SELECT coalesce(max(id), -1) FROM codes)
       ORDER BY id LIMIT 2000) AS p
 CROSS JOIN model.heads AS h;
--- A perceptual hash of the 32x32 pixels that the default model sees, and noise.
+-- A perceptual hash of the picture's 32x32 pixels, which are the input of the
+-- model that sql/eval/steps.sh loads for that, and noise.
 INSERT INTO slice(head, id, split, label, code)
 SELECT h.head, p.id, p.split, p.label,
   CASE h.head WHEN 'random' THEN eval_random(p.id)
-  ELSE eval_phash(img_layer(p.image, 'data')) END
+  ELSE eval_phash(img_layer(p.image, 'data', 'pixels')) END
 FROM (SELECT DISTINCT id FROM slice) AS s
 JOIN picture AS p ON p.id = s.id AND p.split <> 'train'
 CROSS JOIN (SELECT 'phash' AS head UNION ALL SELECT 'random') AS h;

@@ -1,5 +1,5 @@
 /*
-** From a JPEG to what a network of 32 x 32 pixels sees: at reduced scale and in
+** From a JPEG to what a network of 64 x 64 pixels sees: at reduced scale and in
 ** full, beside stb_image alone, and libjpeg-turbo in full and at 1/8.
 **
 **   bench_decode ROUNDS FILE...
@@ -40,7 +40,7 @@
 #include <jpeglib.h>
 #endif
 
-enum { SIDE = 32, WAYS = 5 };
+enum { SIDE = 64, WAYS = 5 };
 
 typedef struct counted {
   size_t now, most;

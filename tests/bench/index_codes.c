@@ -4,15 +4,16 @@
 **   uniform    every bit is a coin
 **   clustered  1000 centres; a code is one of them, every bit flipped with a
 **              probability of 10 % (13/128)
-**   real       codes of the default model for CIFAR-10's images; beyond their
-**              number, copies with up to three bits flipped
+**   real       codes of CIFAR-10's images, of 48 bits by cifar10-48 and of 64 by
+**              photo-64; beyond their number, copies with up to three bits
+**              flipped
 **
 ** Queries are of the same kind: for "real" they come from the test images,
 ** which are not among the rows.  Everything follows from fixed seeds, so that a
 ** run can be repeated, and databases of earlier runs serve again.
 **
 ** The images lie beside the checkout, in ../shared/data.  Hashing them takes a
-** minute, so the codes are kept in build/bench under the model's sha256.
+** few minutes, so the codes are kept in build/bench under the model's sha256.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,6 @@
 #include "bench_index.h"
 
 #define CENTRES 1000
-#define REAL_BITS 48
 #define REAL_ROWS 20000
 #define IMAGES "../shared/data/cifar10.db"
 
@@ -94,54 +94,68 @@ static void write_file(const char *path, const void *data, size_t size) {
   }
 }
 
-static void hash_images(const char *path, const char *extension, uint8_t *out) {
+/* The model whose codes have so many bits; NULL: there is none. */
+static const char *real_model(int bits) {
+  if (bits == 48) return "weights/cifar10-48.safetensors";
+  return bits == 64 ? "weights/photo-64.safetensors" : NULL;
+}
+
+/* As the model 'real'; gives the beginning of its sha256. */
+static void load_real(sqlite3 *db, const char *file, char sha256[13]) {
+  char sql[120];
+  snprintf(sql, sizeof(sql), "SELECT binhash_load('real', '%s')", file);
+  sqlite3_stmt *stmt = bench_prepare(db, sql);
+  if (sqlite3_step(stmt) != SQLITE_ROW) bench_fail(db, file);
+  snprintf(sha256, 13, "%s", (const char *)sqlite3_column_text(stmt, 0));
+  sqlite3_finalize(stmt);
+}
+
+static void hash_images(const char *path, const char *extension,
+                        const char *file, size_t bytes, uint8_t *out) {
   sqlite3 *db = bench_open("file:" IMAGES "?immutable=1", extension);
-  char sql[160];
+  char sql[200], sha256[13];
   size_t n = 0;
+  load_real(db, file, sha256);
   printf("hashing %d images of %s, once (%s)\n", REAL_ROWS + BENCH_QUERIES,
          IMAGES, path);
   fflush(stdout);
-  snprintf(sql, sizeof(sql),
-           "SELECT img_hash(image) FROM (SELECT image FROM images WHERE "
-           "split = 'train' ORDER BY id LIMIT %d)", REAL_ROWS);
   for (int test = 0; test < 2; test++) {
+    snprintf(sql, sizeof(sql),
+             "SELECT code FROM img_hash_each('SELECT id, image FROM images "
+             "WHERE split = ''%s'' ORDER BY id LIMIT %d', 'real')",
+             test ? "test" : "train", test ? BENCH_QUERIES : REAL_ROWS);
     sqlite3_stmt *stmt = bench_prepare(db, sql);
     while (sqlite3_step(stmt) == SQLITE_ROW) {
-      if (sqlite3_column_bytes(stmt, 0) != REAL_BITS / 8)
-        bench_fail(NULL, "the default model has not 48 bits");
-      memcpy(out + n++ * (REAL_BITS / 8), sqlite3_column_blob(stmt, 0),
-             REAL_BITS / 8);
+      if (sqlite3_column_bytes(stmt, 0) != (int)bytes)
+        bench_fail(NULL, "codes of another length");
+      memcpy(out + n++ * bytes, sqlite3_column_blob(stmt, 0), bytes);
     }
     sqlite3_finalize(stmt);
-    snprintf(sql, sizeof(sql),
-             "SELECT img_hash(image) FROM (SELECT image FROM images WHERE "
-             "split = 'test' ORDER BY id LIMIT %d)", BENCH_QUERIES);
   }
   if (n != REAL_ROWS + BENCH_QUERIES) bench_fail(db, IMAGES);
-  write_file(path, out, n * (REAL_BITS / 8));
+  write_file(path, out, n * bytes);
   sqlite3_close(db);
 }
 
 /* The codes of the images, then those of the queries; NULL where there are no
-** images. */
-static uint8_t *real_codes(const char *extension) {
-  size_t size = (REAL_ROWS + BENCH_QUERIES) * (REAL_BITS / 8);
+** images, or no model of so many bits. */
+static uint8_t *real_codes(const char *extension, int bits) {
+  const char *file = real_model(bits);
+  size_t bytes = (size_t)bits / 8, size = (REAL_ROWS + BENCH_QUERIES) * bytes;
+  if (!file) return NULL;
   if (bench_file_size(IMAGES) == 0) {
     printf("no %s: codes of real images are left out\n", IMAGES);
     return NULL;
   }
   uint8_t *out = malloc(size);
-  char path[96];
+  char path[96], sha256[13];
+  if (!out) bench_fail(NULL, "no memory for the codes");
   sqlite3 *db = bench_open(":memory:", extension);
-  sqlite3_stmt *stmt = bench_prepare(
-      db, "SELECT substr(sha256, 1, 12) FROM binhash_models WHERE is_default");
-  if (!out || sqlite3_step(stmt) != SQLITE_ROW)
-    bench_fail(db, "no default model");
-  snprintf(path, sizeof(path), BENCH_DIR "/images-%s.codes",
-           sqlite3_column_text(stmt, 0));
-  sqlite3_finalize(stmt);
+  load_real(db, file, sha256);
   sqlite3_close(db);
-  if (read_file(path, out, size) != size) hash_images(path, extension, out);
+  snprintf(path, sizeof(path), BENCH_DIR "/images-%s.codes", sha256);
+  if (read_file(path, out, size) != size)
+    hash_images(path, extension, file, bytes, out);
   return out;
 }
 
@@ -161,9 +175,8 @@ int bench_codes_make(bench_codes *c, const char *extension, int bits,
   c->queries = malloc(query_size);
   if (!c->codes || !c->queries) bench_fail(NULL, "no memory for the codes");
   if (strcmp(kind, "real") == 0) {
-    uint8_t *base = real_codes(extension);
-    if (!base || bits != REAL_BITS) {
-      free(base);
+    uint8_t *base = real_codes(extension, bits);
+    if (!base) {
       bench_codes_free(c);
       return 0;
     }

@@ -6,7 +6,11 @@
 writes FOLDER/cifar10.db (train, test) and FOLDER/tinyimagenet-a.db (val): PNG
 files of stripes and discs, whose colours and places a class has in common, with
 noise.  The same bytes everywhere, but for how zlib packs them.
+
+FOLDER/cifar10-48.safetensors is the model of that name with two of its heads:
+cifar10-48, and cifar10-32 as one that knows no classes.
 """
+import json
 import os
 import random
 import sqlite3
@@ -68,6 +72,19 @@ def write(path, side, names, labels, splits):
     db.commit()
 
 
+def two_heads(data):
+    size, = struct.unpack('<Q', data[:8])
+    header = json.loads(data[8:8 + size])
+    network = json.loads(header['__metadata__']['network'])
+    heads = {head['name']: head for head in network['heads']}
+    del heads['cifar10-32']['classifier'], heads['cifar10-32']['classes']
+    network['heads'] = [heads['cifar10-48'], heads['cifar10-32']]
+    header['__metadata__']['network'] = json.dumps(network)
+    text = json.dumps(header).encode()
+    text += b' ' * (-(8 + len(text)) % 64)
+    return struct.pack('<Q', len(text)) + text + data[8 + size:]
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__.split('\n\n')[1])
@@ -77,6 +94,10 @@ def main():
           (('train', 200), ('test', 60)))
     write(os.path.join(folder, 'tinyimagenet-a.db'), 64, LARGE, LARGE_LABELS,
           (('val', 90),))
+    with open('weights/cifar10-48.safetensors', 'rb') as f:
+        model = two_heads(f.read())
+    with open(os.path.join(folder, 'cifar10-48.safetensors'), 'wb') as f:
+        f.write(model)
 
 
 if __name__ == '__main__':

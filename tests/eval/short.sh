@@ -16,7 +16,7 @@ mkdir -p $out
 # evaluate NAME PYTHON: standard output in $out/NAME.
 evaluate() {
   EVAL_OUT=$out/$1.d PYTHON=$2 sh sql/eval.sh $out/data \
-    weights/cifar10-48.safetensors "classes unseen copies views card" \
+    $out/data/cifar10-48.safetensors "classes unseen copies views card" \
     >$out/$1 2>$out/$1.err && return
   echo "not ok - eval $1"
   sed 's/^/# /' $out/$1.err | tail -20
@@ -35,7 +35,7 @@ fi
 # One file of any name is a data set.
 cp $out/data/cifar10.db $out/other.db
 if EVAL_OUT=$out/other.d PYTHON=false sh sql/eval.sh $out/other.db \
-    weights/cifar10-48.safetensors classes 2>/dev/null |
+    $out/data/cifar10-48.safetensors classes 2>/dev/null |
     grep -q "$(grep '^mAP@1000, expected' tests/eval/short.out)"; then
   echo "ok - eval of one file"
 else

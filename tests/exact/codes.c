@@ -2,8 +2,11 @@
 ** Codes of many pictures in one configuration of the engine, for a comparison
 ** with the codes of every other configuration.
 **
-**   codes MODEL HEAD PICTURES [--engine fast|reference|blas] [--batch N]
+**   codes MODEL HEADS PICTURES [--engine fast|reference|blas] [--batch N]
 **         [--threads T] [--features MASK] [--limit N] [--float-state] [--print]
+**
+** HEADS is the name of a head, or of two with a comma between them, whose codes
+** then stand one behind the other: both come of one pass.
 **
 ** PICTURES is a file of encoded pictures, each after its length in 4 bytes
 ** (little-endian), or drawn:N for N pictures of 32x32 that are drawn here, in
@@ -104,9 +107,17 @@ static void codes_draw(int i, uint8_t *rgb) {
 
 /* Work -------------------------------------------------------------------- */
 
+#define CODES_HEADS 2
+
+/* Heads whose codes are joined. */
+typedef struct codes_heads {
+  int n, latent[CODES_HEADS], bits[CODES_HEADS];
+  size_t bytes;             /* of all codes of a picture */
+} codes_heads;
+
 typedef struct codes_job {
   const nn_model *model;
-  const nn_head *head;
+  codes_heads heads;
   nn_engine engine;
   const uint8_t *bytes;     /* NULL: drawn */
   const size_t *begins;     /* of each picture's length */
@@ -143,9 +154,13 @@ static void *codes_work(void *context) {
   nn_error err;
   nn_model_input_shape(job->model, chw);
   size_t in = (size_t)chw[0] * (size_t)chw[1] * (size_t)chw[2];
-  size_t bits = (size_t)job->head->bits, bytes = (bits + 7) / 8;
+  const codes_heads *heads = &job->heads;
+  float *logits[CODES_HEADS];
   float *input = codes_alloc((size_t)job->batch * in * sizeof(float));
-  float *logits = codes_alloc((size_t)job->batch * bits * sizeof(float));
+  for (int h = 0; h < heads->n; h++) {
+    logits[h] = codes_alloc((size_t)job->batch * (size_t)heads->bits[h] *
+                            sizeof(float));
+  }
   if (job->float_state) {
     fesetround(FE_UPWARD);
 #if defined(__SSE2__)
@@ -158,33 +173,38 @@ static void *codes_work(void *context) {
     for (int j = 0; j < n; j++) {
       codes_prepare(job, i + j, input + (size_t)j * in);
     }
-    if (nn_run(&nn_memory_libc, job->model, job->engine, input, n,
-               job->head->latent, logits, &err)) {
+    if (nn_run_blobs(&nn_memory_libc, job->model, job->engine, input, n,
+                     heads->latent, heads->n, logits, &err)) {
       codes_fail("run", err.text);
     }
     for (int j = 0; j < n; j++) {
-      nn_code_from_logits(logits + (size_t)j * bits, (int)bits,
-                          job->codes + (size_t)(i + j) * bytes);
+      uint8_t *code = job->codes + (size_t)(i + j) * heads->bytes;
+      for (int h = 0; h < heads->n; h++) {
+        int bits = heads->bits[h];
+        nn_code_from_logits(logits[h] + (size_t)j * (size_t)bits, bits, code);
+        code += (bits + 7) / 8;
+      }
     }
   }
   free(input);
-  free(logits);
+  for (int h = 0; h < heads->n; h++) free(logits[h]);
   return NULL;
 }
 
 /* Arguments --------------------------------------------------------------- */
 
 typedef struct codes_options {
-  const char *model, *head, *pictures;
+  const char *model, *heads, *pictures;
   nn_engine engine;
   int batch, threads, limit, float_state, print;
 } codes_options;
 
 static void codes_usage(void) {
   fprintf(stderr,
-          "usage: codes MODEL HEAD PICTURES|drawn:N [--engine fast|reference|"
-          "blas|amx] [--batch N]\n             [--threads T] [--features MASK] "
-          "[--limit N] [--float-state] [--print]\n");
+          "usage: codes MODEL HEAD[,HEAD] PICTURES|drawn:N\n"
+          "             [--engine fast|reference|blas|amx] [--batch N] "
+          "[--threads T]\n             [--features MASK] [--limit N] "
+          "[--float-state] [--print]\n");
   exit(2);
 }
 
@@ -214,7 +234,7 @@ static codes_options codes_parse(char **argv) {
     else if (strcmp(*argv, "--features") == 0 && argv[1]) {
       codes_features = (unsigned)strtoul(*++argv, NULL, 0);
     } else if (!o.model) o.model = *argv;
-    else if (!o.head) o.head = *argv;
+    else if (!o.heads) o.heads = *argv;
     else if (!o.pictures) o.pictures = *argv;
     else codes_usage();
     if (!*argv) codes_usage();
@@ -223,13 +243,30 @@ static codes_options codes_parse(char **argv) {
   return o;
 }
 
-static const nn_head *codes_head(const nn_model *model, const char *name) {
+static const nn_head *codes_head(const nn_model *model, const char *name,
+                                 size_t length) {
   for (int i = 0; i < nn_model_head_count(model); i++) {
     const nn_head *head = nn_model_head(model, i);
-    if (strcmp(head->name, name) == 0) return head;
+    if (strlen(head->name) == length && !memcmp(head->name, name, length)) {
+      return head;
+    }
   }
   codes_fail(name, "the model has no such head");
   return NULL;
+}
+
+static codes_heads codes_find(const nn_model *model, const char *names) {
+  codes_heads out = {0};
+  for (;;) {
+    size_t length = strcspn(names, ",");
+    const nn_head *head = codes_head(model, names, length);
+    if (out.n == CODES_HEADS) codes_usage();
+    out.latent[out.n] = head->latent;
+    out.bits[out.n++] = head->bits;
+    out.bytes += ((size_t)head->bits + 7) / 8;
+    if (!names[length]) return out;
+    names += length + 1;
+  }
 }
 
 /* Where each picture's length stands; returns their number. */
@@ -284,17 +321,16 @@ int main(int argc, char **argv) {
   if (nn_model_open(&nn_memory_libc, file, model_size, &model, &err)) {
     codes_fail(o.model, err.text);
   }
-  const nn_head *head = codes_head(model, o.head);
+  codes_heads heads = codes_find(model, o.heads);
   if (strncmp(o.pictures, "drawn:", 6) == 0) {
     count = codes_count(o.pictures + 6);
   } else {
     pictures = codes_read(o.pictures, &n);
     count = codes_index(pictures, n, o.limit, &begins);
   }
-  size_t bytes = ((size_t)head->bits + 7) / 8;
-  uint8_t *codes = codes_alloc((size_t)count * bytes);
+  uint8_t *codes = codes_alloc((size_t)count * heads.bytes);
   for (int i = 0; i < o.threads; i++) {
-    jobs[i] = (codes_job){.model = model, .head = head, .engine = o.engine,
+    jobs[i] = (codes_job){.model = model, .heads = heads, .engine = o.engine,
                           .bytes = pictures, .begins = begins,
                           .batch = o.batch, .float_state = o.float_state,
                           .codes = codes};
@@ -305,7 +341,7 @@ int main(int argc, char **argv) {
     }
   }
   for (int i = 0; i < o.threads; i++) pthread_join(jobs[i].thread, NULL);
-  codes_report(&o, codes, count, bytes);
+  codes_report(&o, codes, count, heads.bytes);
   nn_model_close(model);
   free(codes);
   free(begins);

@@ -7,7 +7,8 @@
 # The codes of the same pictures are made in many configurations and their
 # sha256 compared with that of the first.  Pictures are CIFAR-10's where
 # DATA (../shared/data/cifar10.db) is there, and others that are drawn.  Drawn
-# ones have golden codes too, tests/golden/codes/*.txt, one file for each head.
+# ones have golden codes too, tests/golden/codes/*.txt, one file for each head,
+# which tests/exact/golden.py makes from the definitions alone.
 # A configuration that this machine cannot run is named as skipped.
 #
 # Prints TAP: "ok N - ..." for each configuration.
@@ -59,8 +60,8 @@ END
   [ -s "$work/$1" ] || mv "$work/$1.new" "$work/$1"
 }
 
-model=weights/cifar10-48.safetensors
-head=cifar10-48
+model=weights/photo-64.safetensors
+head=photo-64,copy-64   # of the model that is compiled in
 build gcc "$cc" -O3 "" || { bad "build"; exit 1; }
 first=$work/gcc/codes
 blas=1

@@ -64,6 +64,11 @@ check "no model: takes one" is "$(ask $so "SELECT binhash_load('cifar10-48',
   'weights/cifar10-48.safetensors') <> '', length(img_hash(readfile('$image'),
   'cifar10-48'))")" "1|6"
 check "no model: compares codes" is "$(ask $so "SELECT hamming(x'03', x'00')")" 2
+# Another model: all heads of its file are there, the first is the default.
+$make -s B=build/no-model MODEL=cifar10-48 loadable 2>&1 | sed 's/^/# /'
+check "another model: its heads" is "$(ask $so "SELECT length(img_hash(
+  readfile('$image'), 'cifar10-128')), length(img_hash(readfile('$image')))")" \
+  "16|6"
 
 to=$(pwd)/build/installed
 rm -rf "$to"

@@ -66,8 +66,8 @@ if [ "${TSAN:-0}" = 1 ]; then
   # Without a random address space, which older sanitizers cannot map, and with
   # OpenBLAS in the calling thread: how its own threads meet is not seen.
   compile -w -fsanitize=thread -fPIC -shared -fvisibility=hidden \
-    -ffp-contract=off '-DBINHASH_MODEL_NAME="cifar10-48"' \
-    '-DBINHASH_MODEL_FILE="weights/cifar10-48.safetensors"' \
+    -ffp-contract=off '-DBINHASH_MODEL_NAME="photo-64"' \
+    '-DBINHASH_MODEL_FILE="weights/photo-64.safetensors"' \
     -o $out/tsan/binhash.so nn/*.c ext/*.c $libraries &&
     compile -fsanitize=thread -o $out/tsan/threads_host \
       tests/hosts/threads_host.c $libraries &&

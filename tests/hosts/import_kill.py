@@ -137,7 +137,7 @@ def check_swap(db):
                            'error IS NULL GROUP BY 1').fetchall())
     model, following = db.execute('SELECT model, next_model FROM library'
                                   ).fetchone()
-    want = 6 if model == 'cifar10-48' else 2
+    want = 8 if model == 'photo-64' else 2
     return (list(bits) == [want] and check_codes(db) and
             (following is None) == (model == 'exact' or not db.execute(
                 'SELECT count(next_code) FROM codes').fetchone()[0]))

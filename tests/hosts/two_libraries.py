@@ -47,7 +47,7 @@ def works(db):
                "'build/tests/models/tiny.safetensors')").fetchall()
     tiny = db.execute("SELECT img_hash_rgb(x'ff0000', 1, 1, 'tiny')"
                       ).fetchone()[0]
-    return len(code) == 6 and rows == [3, 1] and tiny == b'\x8e\x00'
+    return len(code) == 8 and rows == [3, 1] and tiny == b'\x8e\x00'
 
 
 def child(order):

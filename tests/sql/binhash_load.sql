@@ -2,8 +2,16 @@
 .mode list
 .nullvalue NULL
 CREATE TEMP VIEW models AS SELECT name, bits, kind, is_default, length(sha256) AS digits, report FROM binhash_models;
--- The default model is there from the start.
+-- What is compiled in is there from the start, whichever head is asked for
+-- first, and its names are taken.
+SELECT length(img_hash_rgb(x'ff0000', 1, 1, 'copy-64'));
 SELECT * FROM models;
+SELECT binhash_load('copy-64', 'build/tests/models/tiny.safetensors');
+SELECT binhash_unload('copy-64');
+SELECT length(binhash_load('copy', 'weights/photo-64.safetensors'));
+SELECT binhash_load('copy-64', 'weights/photo-64.safetensors');
+SELECT name, bits FROM models;
+SELECT binhash_unload('copy');
 -- A file by its path; the result is its sha256.
 SELECT binhash_load('tiny', 'build/tests/models/tiny.safetensors') = sha256, length(sha256) FROM binhash_models LIMIT 1;
 SELECT binhash_load('tiny', 'build/tests/models/tiny.safetensors') = sha256 FROM binhash_models WHERE name = 'tiny';
@@ -14,7 +22,7 @@ SELECT binhash_load('copy', readfile('build/tests/models/tiny.safetensors')) = s
 SELECT hex(img_hash_rgb(x'ff0000', 1, 1, 'copy'));
 -- Other bytes under a name in use are refused, also under the default's.
 SELECT binhash_load('tiny', 'build/tests/models/other.safetensors');
-SELECT binhash_load('cifar10-48', 'build/tests/models/tiny.safetensors');
+SELECT binhash_load('photo-64', 'build/tests/models/tiny.safetensors');
 SELECT binhash_load('other', 'build/tests/models/other.safetensors') <> sha256 FROM binhash_models WHERE name = 'tiny';
 SELECT hex(img_hash_rgb(x'ff0000', 1, 1, 'other')), hex(img_hash_rgb(x'ff0000', 1, 1, 'tiny'));
 -- Unloading.
@@ -23,7 +31,7 @@ SELECT name FROM models;
 SELECT hex(img_hash_rgb(x'ff0000', 1, 1, 'tiny'));
 SELECT img_hash_rgb(x'ff0000', 1, 1, 'copy');
 SELECT binhash_unload('copy');
-SELECT binhash_unload('cifar10-48');
+SELECT binhash_unload('photo-64');
 SELECT binhash_unload(NULL);
 SELECT binhash_unload(x'74696e79');
 SELECT binhash_unload('tiny' || char(0));
@@ -48,6 +56,7 @@ SELECT name, bits FROM models;
 SELECT binhash_unload('wide'), binhash_unload('first');
 -- All heads or none.
 SELECT binhash_load('a', 'build/tests/models/takes-default.safetensors');
+SELECT binhash_load('a', 'build/tests/models/takes-copy.safetensors');
 SELECT binhash_load('a', 'build/tests/models/long-head.safetensors');
 SELECT binhash_load('a', 'build/tests/models/headless.safetensors');
 SELECT name FROM models;

@@ -3,7 +3,7 @@
 .nullvalue NULL
 -- A model is of integers or of float32, and says which.
 SELECT length(binhash_load('exact', 'build/tests/models/exact.safetensors')), length(binhash_load('tiny', 'build/tests/models/tiny.safetensors'));
-SELECT name, kind, bits, is_default, length(sha256), report FROM binhash_models WHERE NOT is_default;
+SELECT name, kind, bits, is_default, length(sha256), report FROM binhash_models WHERE name IN ('exact', 'tiny');
 SELECT kind IN ('integer', 'float32'), is_default FROM binhash_models WHERE is_default;
 -- Both give the sign of the same numbers here.
 CREATE TABLE c(rgb);

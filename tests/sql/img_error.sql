@@ -31,4 +31,4 @@ SELECT img_error(image) FROM p WHERE name = '420.jpg';
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
 SELECT p.name, count(*), sum(img_error(substr(image, 1, i)) IS NULL) FROM p JOIN n ON i < length(image) WHERE p.name IN ('420.jpg', 'rgb-8.png', 'plain.gif', '24.bmp') GROUP BY p.name;
 SELECT img_error();
-SELECT img_error(x'', 'cifar10-48');
+SELECT img_error(x'', 'photo-64');

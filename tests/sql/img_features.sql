@@ -14,8 +14,8 @@ SELECT img_layer(image, 'wide', 'wide') = img_layer(image, 'wide', 'tiny') FROM 
 -- The bits of the code are the signs of the latent layer: unit 0 is the most
 -- significant bit of byte 0, and a logit of 0 gives 0.
 CREATE TEMP VIEW bits AS
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 47),
-  f AS (SELECT name, hex(img_hash(image)) AS code, hex(img_layer(image, 'latent')) AS logits FROM p)
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 63),
+  f AS (SELECT name, hex(img_hash(image)) AS code, hex(img_layer(image, 'photo-64')) AS logits FROM p)
 SELECT name, i,
   ((instr('0123456789ABCDEF', substr(code, i / 4 + 1, 1)) - 1) >> (3 - i % 4)) & 1 AS bit,
   substr(logits, 8 * i + 7, 1) < '8' AND substr(logits, 8 * i + 1, 8) <> '00000000' AS positive
@@ -24,8 +24,8 @@ SELECT name, count(*), sum(bit = positive) FROM bits GROUP BY name ORDER BY name
 -- Equal pixels, equal features; a distance of 0 to themselves, more to others.
 SELECT img_features(a.image) = img_features(b.image), feature_distance(img_features(a.image), img_features(b.image)), cosine_distance(img_features(a.image), img_features(b.image)) < 1e-9 FROM p a, p b WHERE a.name = '420.jpg' AND b.name = '420-progressive.jpg';
 SELECT feature_distance(img_features(a.image), img_features(b.image)) > 0 FROM p a, p b WHERE a.name = '420.jpg' AND b.name = 'noise.jpg';
-SELECT typeof(img_features(image)), length(img_features(image)) > 0, length(img_features(image)) % 4, img_features(image) = img_features(image, 'cifar10-48') FROM p WHERE name = 'rgb-8.png';
-SELECT length(img_layer(image, 'latent')), length(img_layer(image, 'data')) FROM p WHERE name = 'rgb-8.png';
+SELECT typeof(img_features(image)), length(img_features(image)) > 0, length(img_features(image)) % 4, img_features(image) = img_features(image, 'photo-64') FROM p WHERE name = 'rgb-8.png';
+SELECT length(img_layer(image, 'photo-64')), length(img_layer(image, 'data')) FROM p WHERE name = 'rgb-8.png';
 -- One layer after the other of one image, remembered or not.
 SELECT hex(img_features(image, 'tiny')) = hex(img_layer(image, 'colours', 'tiny')), length(img_hash(image, 'tiny')), length(img_hash(image, 'wide')), hex(img_features(image, 'tiny')) FROM c;
 -- A head that names no feature layer has the one before its latent layer.
@@ -42,7 +42,7 @@ SELECT img_layer(image, 'latent', 'nosuch') FROM c;
 SELECT img_features(image, 'nosuch') FROM c;
 SELECT img_features(x'');
 SELECT img_features('text');
-SELECT img_layer(x'ffd8ff', 'latent');
-SELECT img_layer(1, 'latent');
+SELECT img_layer(x'ffd8ff', 'photo-64');
+SELECT img_layer(1, 'photo-64');
 SELECT img_layer(x'00');
 SELECT img_features(x'00', 'a', 'b');

@@ -3,7 +3,7 @@
 .nullvalue NULL
 CREATE TABLE p(name TEXT PRIMARY KEY, image BLOB);
 INSERT INTO p SELECT value, readfile('tests/golden/pictures/' || value) FROM json_each('["420.jpg","420-progressive.jpg","restart.jpg","444.jpg","exif-1.jpg","exif-6.jpg","exif-first.jpg","grey.jpg","cmyk.jpg","rgb-8.png","rgb-16.png","rgb-8-interlaced.png","plain.gif","interlaced.gif","24.bmp","24-top-down.bmp","1x1.png","1x47.jpg","33x1.jpg","noise.jpg"]');
--- A code of the default model is 48 bits, whatever the format and the size.
+-- A code of the default model is 64 bits, whatever the format and the size.
 SELECT name, typeof(img_hash(image)), length(img_hash(image)) FROM p ORDER BY name;
 -- The same pixels give the same code.
 SELECT a.name, b.name, img_hash(a.image) = img_hash(b.image) FROM p a, p b WHERE (a.name, b.name) IN (VALUES ('420.jpg', '420-progressive.jpg'), ('420.jpg', 'restart.jpg'), ('420.jpg', 'exif-1.jpg'), ('exif-6.jpg', 'exif-first.jpg'), ('rgb-8.png', 'rgb-16.png'), ('rgb-8.png', 'rgb-8-interlaced.png'), ('rgb-8.png', '24.bmp'), ('24.bmp', '24-top-down.bmp'), ('plain.gif', 'interlaced.gif')) ORDER BY 1, 2;
@@ -15,10 +15,12 @@ SELECT binhash_config('cache_bytes', 0);
 SELECT count(*) FROM p JOIN kept USING (name) WHERE img_hash(image) = code;
 SELECT count(DISTINCT code) > 1 FROM kept;
 -- The default model has a name, and naming it changes nothing.
-SELECT img_hash(image, 'cifar10-48') = img_hash(image) FROM p WHERE name = '444.jpg';
+SELECT img_hash(image, 'photo-64') = img_hash(image) FROM p WHERE name = '444.jpg';
 SELECT img_hash(image, (SELECT name FROM binhash_models WHERE is_default)) = img_hash(image) FROM p WHERE name = '444.jpg';
+-- The compiled-in file has another head, with another code.
+SELECT length(img_hash(image, 'copy-64')), img_hash(image, 'copy-64') <> img_hash(image) FROM p WHERE name = '1x47.jpg';
 -- NULL for NULL.
-SELECT img_hash(NULL), img_hash(NULL, 'cifar10-48'), img_hash(NULL, 'nosuch'), img_hash(x'', NULL), try_img_hash(NULL), try_img_hash(x'00', NULL);
+SELECT img_hash(NULL), img_hash(NULL, 'photo-64'), img_hash(NULL, 'nosuch'), img_hash(x'', NULL), try_img_hash(NULL), try_img_hash(x'00', NULL);
 -- What is no image is an error that says why.
 SELECT img_hash(x'');
 SELECT img_hash(zeroblob(0));
@@ -51,9 +53,9 @@ SELECT binhash_config('max_pixels', 100000000);
 -- Unknown models, and names that are none.
 SELECT img_hash(image, 'nosuch') FROM p WHERE name = '444.jpg';
 SELECT img_hash(image, '') FROM p WHERE name = '444.jpg';
-SELECT img_hash(image, 'CIFAR10-48') FROM p WHERE name = '444.jpg';
+SELECT img_hash(image, 'PHOTO-64') FROM p WHERE name = '444.jpg';
 SELECT img_hash(image, 48) FROM p WHERE name = '444.jpg';
-SELECT img_hash(image, 'cifar10-48' || char(0) || 'x') FROM p WHERE name = '444.jpg';
+SELECT img_hash(image, 'photo-64' || char(0) || 'x') FROM p WHERE name = '444.jpg';
 SELECT img_hash(image, printf('%.*c', 300, 'x')) FROM p WHERE name = '444.jpg';
 SELECT img_hash();
 SELECT img_hash(x'00', 'a', 'b');

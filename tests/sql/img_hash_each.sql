@@ -21,7 +21,7 @@ SELECT json_extract(binhash_info(), '$.forward_passes') AS passes;
 -- Keys of all types; rowids count; hidden columns are what was given.
 SELECT key, typeof(key), rowid FROM img_hash_each('VALUES (1, NULL), (2.5, NULL), (''text'', NULL), (x''0041'', NULL), (NULL, NULL), ('''', NULL), (x'''', NULL), (9223372036854775807, NULL)');
 SELECT sql, model, a1, a2, a8, total FROM img_hash_each('SELECT ?1, ?2', NULL, 5) WHERE a2 = NULL;
-SELECT sql, model, a1, a2, a8, total FROM img_hash_each('SELECT ?1, NULL', 'cifar10-48', 5) WHERE total = 7;
+SELECT sql, model, a1, a2, a8, total FROM img_hash_each('SELECT ?1, NULL', 'photo-64', 5) WHERE total = 7;
 -- Arguments of the query, in parentheses and in WHERE.
 SELECT key, length(code) FROM img_hash_each('SELECT id, image FROM photos WHERE id BETWEEN ?1 AND ?2', NULL, 3, 5);
 SELECT key, length(code) FROM img_hash_each WHERE sql = 'SELECT id, image FROM photos WHERE id = ?1' AND a1 = 4;

@@ -14,7 +14,7 @@ SELECT hex(img_hash_rgb(zeroblob(3000000), 1, 1000000, 'tiny')), hex(img_hash_rg
 CREATE TABLE bmp AS SELECT CAST(x'424d' || x'42000000' || x'00000000' || x'36000000' || x'28000000' || x'02000000' || x'feffffff' || x'01001800' || zeroblob(24) || x'0a141e' || x'28323c' || x'0000' || x'46505a' || x'646e78' || x'0000' AS BLOB) AS image;
 SELECT img_info(image) FROM bmp;
 SELECT img_hash(image) = img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2), img_hash(image, 'tiny') = img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2, 'tiny') FROM bmp;
-SELECT length(img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2)), img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2) = img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2, 'cifar10-48');
+SELECT length(img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2)), img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2) = img_hash_rgb(x'1e140a3c32285a5046786e64', 2, 2, 'photo-64');
 -- NULL for NULL.
 SELECT img_hash_rgb(NULL, 1, 1), img_hash_rgb(x'000000', NULL, 1), img_hash_rgb(x'000000', 1, NULL), img_hash_rgb(x'000000', 1, 1, NULL);
 -- Sizes that do not fit the bytes.

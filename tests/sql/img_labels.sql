@@ -11,7 +11,7 @@ SELECT label FROM img_labels((SELECT image FROM c WHERE name = 'mixed'), 'tiny')
 -- Numbers where the classes have no names, as img_label gives them.
 SELECT label, typeof(label) FROM img_labels((SELECT image FROM c WHERE name = 'blue'), 'numbered');
 SELECT name, (SELECT label FROM img_labels(c.image, 'numbered') LIMIT 1) = img_label(image, 'numbered'), (SELECT label FROM img_labels(c.image) LIMIT 1) = img_label(image) FROM c;
--- The default model: ten classes, whose scores are probabilities.
+-- The default model: two hundred classes, whose scores are probabilities.
 SELECT count(*), count(DISTINCT label), round(sum(score), 4), min(score) >= 0, max(score) = (SELECT score FROM img_labels(readfile('tests/golden/pictures/420.jpg')) LIMIT 1) FROM img_labels(readfile('tests/golden/pictures/420.jpg'));
 SELECT group_concat(score, ' ') = (SELECT group_concat(score, ' ') FROM (SELECT score FROM img_labels(readfile('tests/golden/pictures/420.jpg')) ORDER BY score DESC)) FROM img_labels(readfile('tests/golden/pictures/420.jpg'));
 -- No rows for a model without a classifier and where an argument is NULL.
@@ -41,7 +41,7 @@ SELECT * FROM img_labels(x'ffd8ff', 'numbered');
 SELECT * FROM img_labels('text');
 SELECT * FROM img_labels(3);
 SELECT * FROM img_labels(x'00', 'tiny');
-SELECT * FROM img_labels(x'00', 'cifar10-48' || char(0));
+SELECT * FROM img_labels(x'00', 'photo-64' || char(0));
 SELECT * FROM img_labels(x'00', 'a', 'b');
 -- What decodes bytes is not for a schema that is not trusted.
 CREATE VIEW v AS SELECT label FROM c, img_labels(c.image, 'numbered');

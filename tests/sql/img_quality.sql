@@ -16,6 +16,6 @@ SELECT img_quality(x'ffd8ff');
 SELECT img_quality('text');
 SELECT img_quality(3);
 SELECT img_quality();
-SELECT img_quality(x'00', 'cifar10-48');
+SELECT img_quality(x'00', 'photo-64');
 SELECT binhash_config('max_pixels', 33 * 47 - 1);
 SELECT img_quality(readfile('tests/golden/pictures/420.jpg'));

@@ -76,9 +76,9 @@ ROLLBACK;
 CREATE VIRTUAL TABLE d USING binhash(bits=48, content='nosuch');
 INSERT INTO d(d) VALUES ('rebuild');
 -- a model, and a query by image
-CREATE VIRTUAL TABLE m USING binhash(model='cifar10-48');
+CREATE VIRTUAL TABLE m USING binhash(model='photo-64');
 INSERT INTO m(rowid, code)
-  SELECT 7, img_hash(readfile('tests/golden/pictures/444.jpg'), 'cifar10-48');
+  SELECT 7, img_hash(readfile('tests/golden/pictures/444.jpg'), 'photo-64');
 SELECT rowid, distance FROM m
   WHERE image = readfile('tests/golden/pictures/444.jpg');
 SELECT rowid, distance FROM m WHERE image = x'00';

@@ -10,7 +10,7 @@ CREATE VIRTUAL TABLE t USING binhash(bits=48, content_rowid='id');
 CREATE VIRTUAL TABLE t USING binhash(bits=48, content='a', content='b');
 CREATE VIRTUAL TABLE t USING binhash(bits=48, content='');
 CREATE VIRTUAL TABLE t USING binhash(model='nosuch');
-CREATE VIRTUAL TABLE t USING binhash(bits=12, model='cifar10-48');
+CREATE VIRTUAL TABLE t USING binhash(bits=12, model='photo-64');
 CREATE VIRTUAL TABLE code USING binhash(bits=48);
 SELECT count(*) FROM sqlite_schema;
 -- codes: the row is named, and nothing of the statement is kept

@@ -122,7 +122,8 @@ model('two', [TINY, WIDE])
 model('numbered', [{'name': 'numbered', 'latent': 'latent',
                     'classifier': 'prob'}])
 model('other', [TINY], dict(TENSORS, **{'latent.b': numbers(*[0] * 9)}))
-model('takes-default', [TINY, dict(WIDE, name='cifar10-48')])
+model('takes-default', [TINY, dict(WIDE, name='photo-64')])
+model('takes-copy', [TINY, dict(WIDE, name='copy-64')])
 model('long-head', [TINY, dict(WIDE, name='x' * 101)])
 model('headless', [])
 corners = model('corners', [{'name': 'corners', 'latent': 'corners'}], CORNERS,

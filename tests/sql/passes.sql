@@ -77,12 +77,15 @@ UPDATE mark SET n = (SELECT n FROM info);
 SELECT count(*) FROM photos WHERE img_label(readfile('tests/golden/pictures/420.jpg')) <> '';
 SELECT 'label', passes FROM passes;
 UPDATE mark SET n = (SELECT n FROM info);
-SELECT count(*) FROM photos WHERE length(img_features(readfile('tests/golden/pictures/411.jpg'))) = 1024;
+SELECT count(*) FROM photos WHERE length(img_features(readfile('tests/golden/pictures/411.jpg'))) = 1536;
 SELECT 'features', passes FROM passes;
 -- Another head of a file, the features and the label: in the same pass.
 UPDATE mark SET n = (SELECT n FROM info);
 SELECT length(img_hash(image)), length(img_features(image)), img_label(image) <> '', (SELECT count(*) FROM img_labels(photos.image)) FROM photos WHERE id = 7;
 SELECT 'code, features, label', passes FROM passes;
+UPDATE mark SET n = (SELECT n FROM info);
+SELECT count(img_hash(image, 'copy-64')) + count(img_hash(image, 'photo-64')) FROM photos;
+SELECT 'two compiled-in heads of ten', passes FROM passes;
 SELECT length(binhash_load('first', 'build/tests/models/two.safetensors'));
 UPDATE mark SET n = (SELECT n FROM info);
 SELECT length(img_hash(image, 'first')), length(img_hash(image, 'wide')), length(img_features(image, 'wide')), img_label(image, 'first') <> '', length(img_features(image, 'first')), img_hash(image, 'wide') = (SELECT code FROM img_hash_views(photos.image, 'flip', 'wide')) FROM photos WHERE id = 7;

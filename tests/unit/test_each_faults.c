@@ -6,7 +6,8 @@
 
 #include "statement_faults.h"
 
-/* Pictures of 4 x 4 pixels, and what is none. */
+/* Pictures of 4 x 4 pixels, and what is none; a small model, since thousands of
+** them are hashed. */
 static const char setup[] =
     "CREATE TABLE p(id INTEGER PRIMARY KEY, image BLOB);"
     "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3)"
@@ -18,17 +19,22 @@ static const char setup[] =
     "48bb3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
     "', i, 48) AS BLOB) FROM n;"
     "INSERT INTO p VALUES (6, NULL), (7, 'text'), (8, x'424d'), (9, x'');"
-    "CREATE TABLE codes(id INTEGER PRIMARY KEY, code BLOB, error TEXT);";
+    "CREATE TABLE codes(id INTEGER PRIMARY KEY, code BLOB, error TEXT);"
+    "SELECT binhash_load('exact', 'build/tests/models/exact.safetensors');";
 
 static const char *const statements[] = {
-    "SELECT key, code, error FROM img_hash_each('SELECT id, image FROM p')",
+    "SELECT key, code, error FROM img_hash_each('SELECT id, image FROM p',"
+    " 'exact')",
     "SELECT key, features FROM img_hash_each('SELECT ''key '' || id, image"
-    " FROM p WHERE id > ?1', 'cifar10-48', 1) WHERE total = 7",
+    " FROM p WHERE id > ?1', 'exact', 1) WHERE total = 7",
     "INSERT OR REPLACE INTO codes SELECT key, code, error FROM"
-    " img_hash_each('SELECT id, image FROM p') RETURNING id",
+    " img_hash_each('SELECT id, image FROM p', 'exact') RETURNING id",
     "SELECT key FROM img_hash_each('SELECT key, NULL FROM"
-    " img_hash_each(''SELECT id, image FROM p'')')",
-    "SELECT key FROM img_hash_each('SELECT id, img_hash(image) FROM p')",
+    " img_hash_each(''SELECT id, image FROM p'', ''exact'')', 'exact')",
+    "SELECT key FROM img_hash_each('SELECT id, img_hash(image, ''exact'')"
+    " FROM p', 'exact')",
+    "SELECT key, code FROM img_hash_each('SELECT id, image FROM p"
+    " WHERE id = 1')",   /* of the default model */
     "SELECT key FROM img_hash_each('SELECT id FROM p')",   /* errors */
     "SELECT key FROM img_hash_each('SELECT 1, 2', 'nosuch')",
     "SELECT key FROM img_hash_each('SELECT ?1, ?1')",
