@@ -3,10 +3,10 @@
 **
 ** The build passes the name of the file as BINHASH_MODEL_FILE, and as
 ** BINHASH_MODEL_NAME that of its first head, which is the default model; the
-** assembler copies the bytes (.incbin) into the read-only data.  Pages of it are
-** read from disk when a connection first needs the model and are shared by all
-** processes that load the extension.  A build with MODEL=none has neither macro
-** and no default.
+** assembler copies the bytes (.incbin) into the read-only data.  Pages of it
+** are read from disk when a connection first needs the model and are shared by
+** all processes that load the extension.  A build with MODEL=none has neither
+** macro and no default.
 */
 #include "ext_int.h"
 
