@@ -3,7 +3,7 @@
 ** an integer network wants, and what they make of an example.
 **
 ** weights/README.md ("Integer networks") says what each constant means, and
-** weights/quantise.py chooses them for whole networks by the same rules:
+** `binhash-import --int8` chooses them for whole networks by the same rules:
 ** weights are -127 to 127 times a unit for each output, the one of the least
 ** squared error among max|w| / 127 and shares of it; what rounding adds to the
 ** mean of a sum is taken out of its bias; a unit is doubled until no sum can

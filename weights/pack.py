@@ -10,7 +10,7 @@ of convolutions and inner products in 8 bits with a scale per output channel;
 --fp16 stores those of inner products in 16 bits.
 The tensors of an integer network (input.zero_point) are RAWDIR/<tensor>.i8,
 .u8, .i32 or .f32, as the network wants them; integer_form.py checks them, and
-quantise.py makes such networks.
+`binhash-import --int8` makes such networks.
 
 The format is defined in weights/README.md.  The same input gives the same
 bytes.  Nothing but Python's standard library is needed; large files are copied
