@@ -21,8 +21,8 @@ FROM (SELECT * FROM picture WHERE id % (SELECT parts FROM arg) =
         id > (SELECT coalesce(max(id), -1) FROM codes)
       ORDER BY id LIMIT 2000) AS p
 CROSS JOIN model.heads AS h;
--- A perceptual hash of the picture's 32x32 pixels, which are the input of the
--- model that sql/eval/steps.sh loads for that, and noise.
+-- A perceptual hash of the picture's 32x32 pixels (sql/eval/pixels.sql), and
+-- noise.
 INSERT INTO slice(head, id, split, label, code)
 SELECT h.head, p.id, p.split, p.label,
   CASE h.head WHEN 'random' THEN eval_random(p.id)

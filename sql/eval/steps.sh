@@ -34,7 +34,7 @@ hash_part() {
       "$(read_only "$dir/model.db" model)" "$attached" \
       "CREATE TEMP VIEW picture AS $pictures" \
       '.output /dev/null' "SELECT binhash_load('first', '$(quoted "$model")')" \
-      "SELECT binhash_load('pixels', 'weights/cifar10-48.safetensors')" \
+      '.read sql/eval/pixels.sql' \
       '.output' ".read sql/eval/$script.sql") || return 1
     note "$name, $into, process $part: $left left to hash"
     [ "$left" = 0 ] && break

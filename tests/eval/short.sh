@@ -73,3 +73,5 @@ has "asks with 11 edits and a picture without a match for each" \
   "^108 queries, 9 of them without a match"
 has "prints every edit beside the perceptual hash" "^border( +0\.[0-9]+){8} "
 has "finds mirrored pictures by views" "^mirrored, views( +0\.[0-9]+){2}$"
+has "tells what a distance means to a head without classes" \
+  "^cifar10-32: the same picture, of two pictures \(prior 0.0001\)$"

@@ -16,7 +16,7 @@ run() {
   name=$1
   shift
   echo "# $name"
-  timeout 300 "$@" 2>&1
+  timeout 600 "$@" 2>&1
   status=$?
   [ $status = 0 ] || echo "not ok - $name exited with status $status"
 }
