@@ -69,7 +69,8 @@ suite_asan() {
 # OpenBLAS in the calling thread: how its own threads meet is not seen.
 suite_tsan() {
   if setarch -R true 2>/dev/null; then
-    for name in test_bulk test_floats test_multi test_top; do
+    for name in test_bulk "test_floats test_teams" test_multi test_top; do
+      # shellcheck disable=SC2086
       OPENBLAS_NUM_THREADS=1 setarch -R build/tsan/$name 2>&1 ||
         echo "not ok - tsan $name exited with status $?"
     done

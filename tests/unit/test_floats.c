@@ -325,7 +325,9 @@ static void test_teams(void **state) {
   }
 }
 
-int main(void) {
+/* An argument picks tests by name. */
+int main(int argc, char **argv) {
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_tiles),
       cmocka_unit_test(test_dots),
