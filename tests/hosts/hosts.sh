@@ -16,7 +16,7 @@ run() {
   name=$1
   shift
   echo "# $name"
-  timeout 600 "$@" 2>&1
+  timeout 300 "$@" 2>&1
   status=$?
   [ $status = 0 ] || echo "not ok - $name exited with status $status"
 }
@@ -41,7 +41,15 @@ run 'quiet_host, lesser CPU' $out/quiet_host $out/binhash blas
 compile -o $out/old_host tests/hosts/old_host.c $libraries &&
   run old_host $out/old_host ./build/binhash.so
 compile -o $out/static_host tests/hosts/static_host.c build/libbinhash.a \
-  $libraries && run static_host $out/static_host
+  $libraries && run static_host $out/static_host plain
+# Memory that runs out, with a small model in the place of the compiled-in one.
+# shellcheck disable=SC2046
+compile -DSQLITE_CORE '-DBINHASH_MODEL_NAME="exact"' \
+  '-DBINHASH_MODEL_FILE="build/tests/models/exact.safetensors"' -c \
+  -o $out/small_model.o ext/default_model.c &&
+  compile -o $out/static_faults tests/hosts/static_host.c $out/small_model.o \
+    $(ls build/obj/nn/*.o build/obj/core/ext/*.o | grep -v default_model) \
+    $libraries && run 'static_host, small model' $out/static_faults
 compile -shared -fPIC -o $out/no_blas.so tests/hosts/no_blas.c -ldl &&
   run symbols sh tests/hosts/symbols.sh $out/no_blas.so ./$out/binhash
 run python_host "$PYTHON" tests/hosts/python_host.py ./build/binhash
