@@ -20,8 +20,8 @@
 ** more is that V decays fast: a classifier of small weights needs units that
 ** agree on a class and are far from 0, which is what a code should be.  (On
 ** features of a model of CIFAR-10, a V that decays like W lost 0.05 of mAP, and
-** q = 0.1 some 0.03.) Descent is Nesterov's, momentum 0.9; the rate climbs over the
-** first 5 % of the steps and falls in a straight line to 0.  At the end
+** q = 0.1 some 0.03.) Descent is Nesterov's, momentum 0.9; the rate climbs over
+** the first 5 % of the steps and falls in a straight line to 0.  At the end
 ** normalisation and the change to u are folded into the layers, which then read
 ** features as they are.
 **
