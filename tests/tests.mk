@@ -120,7 +120,7 @@ EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
 $(E)/obj/%.o: %.c $(wildcard tests/emulated/*.h)
 	@mkdir -p $(@D)
-	$(CC) -O0 $(OPTIONS) -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
+	$(CC) -O0 $(OPTIONS) -Wno-psabi -Itests/emulated -DSIMDE_ENABLE_NATIVE_ALIASES \
 	  '-DNN_TARGET(x)=' -DNN_CPU_EMULATED -c -o $@ $<
 $(E)/tiles.o: tests/emulated/tiles.c tests/emulated/tiles.h
 	@mkdir -p $(@D)
