@@ -310,12 +310,20 @@ static const char *tool_name(import *im) {
   return name;
 }
 
+/* --fp16 or --int8 of the model file, or of the graph where there is none. */
+static nn_status tool_convert(import *im, const char *path) {
+  nn_model *model;
+  nn_status status = path ? import_model(im, path, &model)
+                          : import_trial(im, &model);
+  if (status) return status;
+  status = im->options.int8 ? import_int8(im, model) : import_half(im, model);
+  nn_model_close(model);
+  return status;
+}
+
 static nn_status tool_import(import *im, const tool_call *call) {
   const import_options *o = &im->options;
-  if (!call->format->read) {
-    return o->fp16 ? import_half_file(im, call->paths[0])
-                   : import_int8_file(im, call->paths[0]);
-  }
+  if (!call->format->read) return tool_convert(im, call->paths[0]);
   nn_status status = call->format->read(im, call->paths);
   im->file = call->paths[0];
   if (!status) status = import_preprocessing(im);
@@ -323,9 +331,8 @@ static nn_status tool_import(import *im, const tool_call *call) {
   if (!status) status = import_head(im);
   im->file = call->paths[0];
   if (status) return status;
-  return o->int8   ? import_int8_graph(im)
-         : o->fp16 ? import_half_graph(im)
-                   : import_write(im, o->output);
+  return o->int8 || o->fp16 ? tool_convert(im, NULL)
+                            : import_write(im, o->output);
 }
 
 static void tool_report(const import *im) {

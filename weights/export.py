@@ -10,15 +10,14 @@ own, so all three are monotone.
 A MirrorMean is put into the integer network afterwards, since a float32 one has
 none: it changes no tensor and no range.
 """
-import json
 import os
 import sqlite3
-import struct
 import subprocess
 
 import torch
 
-from pack import ALIGN, cost, pack
+from pack import cost, pack
+from preprocess import rewritten
 
 IMPORT = os.path.join(os.path.dirname(__file__), '..', 'build',
                       'binhash-import')
@@ -90,26 +89,23 @@ class Description:
 def mirrored(path, name):
     """Puts a MirrorMean behind a layer of a model file and gives it its name,
     so that what reads the layer reads the mean."""
+    network = {}
+
+    def edit(read):
+        layers = []
+        for layer in read['layers']:
+            layers.append(layer)
+            if layer['name'] == name:
+                layers[-1] = dict(layer, name=name + '.one')
+                layers.append({'name': name, 'type': 'MirrorMean',
+                               'bottom': [name + '.one']})
+        read['layers'] = layers
+        network.update(read)
+
     with open(path, 'rb') as f:
-        length, = struct.unpack('<Q', f.read(8))
-        header = json.loads(f.read(length))
-        tensors = f.read()
-    network = json.loads(header['__metadata__']['network'])
-    layers = []
-    for layer in network['layers']:
-        layers.append(layer)
-        if layer['name'] == name:
-            layers[-1] = dict(layer, name=name + '.one')
-            layers.append({'name': name, 'type': 'MirrorMean',
-                           'bottom': [name + '.one']})
-    network['layers'] = layers
-    header['__metadata__']['network'] = json.dumps(
-        network, separators=(',', ':'), ensure_ascii=False)
-    text = json.dumps(header, separators=(',', ':'),
-                      ensure_ascii=False).encode()
-    text += b' ' * (-(8 + len(text)) % ALIGN)
+        data = rewritten(f.read(), edit)
     with open(path + '.new', 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text + tensors)
+        f.write(data)
     os.replace(path + '.new', path)
     return network
 

@@ -249,13 +249,13 @@ nn_status import_write(import *im, const char *path);
 /* The graph as it is, as a model that can run; to be closed with
 ** nn_model_close before import_close. */
 nn_status import_trial(import *im, nn_model **model);
-/* import_int8.c: the graph, or the model file at `path`, in integer form, to
-** options.output. */
-nn_status import_int8_graph(import *im);
-nn_status import_int8_file(import *im, const char *path);
+/* The model file at `path`; to be closed in the same way. */
+nn_status import_model(import *im, const char *path, nn_model **model);
+
+/* import_int8.c: a float32 model in integer form, to options.output. */
+nn_status import_int8(import *im, const nn_model *model);
 
 /* import_half.c: the same with the weights of inner products in 16 bits. */
-nn_status import_half_graph(import *im);
-nn_status import_half_file(import *im, const char *path);
+nn_status import_half(import *im, const nn_model *model);
 
 #endif

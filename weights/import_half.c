@@ -117,7 +117,7 @@ static nn_status half_write(import *im, const nn_writer *writer) {
                      why ? strerror(why) : "");
 }
 
-static nn_status half_model(import *im, const nn_model *model) {
+nn_status import_half(import *im, const nn_model *model) {
   nn_error err;
   nn_json *header;
   nn_note note = {"report", model->report};
@@ -135,30 +135,5 @@ static nn_status half_model(import *im, const nn_model *model) {
   nn_status status = half_parts(im, model, &writer);
   if (status == NN_OK) status = half_write(im, &writer);
   nn_free(im->mem, header);
-  return status;
-}
-
-nn_status import_half_graph(import *im) {
-  nn_model *model;
-  nn_status status = import_trial(im, &model);
-  if (status) return status;
-  status = half_model(im, model);
-  nn_model_close(model);
-  return status;
-}
-
-nn_status import_half_file(import *im, const char *path) {
-  const uint8_t *bytes;
-  nn_model *model;
-  nn_error err;
-  size_t n;
-  nn_status status = import_map_file(im, path, &bytes, &n);
-  if (status) return status;
-  im->file = path;
-  if (nn_model_open(im->mem, bytes, n, &model, &err) != NN_OK) {
-    return import_fail(im, NULL, "%s", err.text);
-  }
-  status = half_model(im, model);
-  nn_model_close(model);
   return status;
 }

@@ -120,30 +120,3 @@ nn_status import_int8(import *im, const nn_model *model) {
   nn_free(&nn_memory_libc, bytes);
   return status;
 }
-
-/* The network as the graph has it. */
-nn_status import_int8_graph(import *im) {
-  nn_model *model;
-  nn_status status = import_trial(im, &model);
-  if (status) return status;
-  status = import_int8(im, model);
-  nn_model_close(model);
-  return status;
-}
-
-/* A model file, as the network that it is. */
-nn_status import_int8_file(import *im, const char *path) {
-  const uint8_t *bytes;
-  nn_model *model;
-  nn_error err;
-  size_t n;
-  nn_status status = import_map_file(im, path, &bytes, &n);
-  if (status) return status;
-  im->file = path;
-  if (nn_model_open(im->mem, bytes, n, &model, &err) != NN_OK) {
-    return import_fail(im, NULL, "%s", err.text);
-  }
-  status = import_int8(im, model);
-  nn_model_close(model);
-  return status;
-}

@@ -255,3 +255,17 @@ nn_status import_trial(import *im, nn_model **model) {
   }
   return status;
 }
+
+nn_status import_model(import *im, const char *path, nn_model **model) {
+  const uint8_t *bytes;
+  nn_error err;
+  size_t n;
+  *model = NULL;
+  nn_status status = import_map_file(im, path, &bytes, &n);
+  if (status) return status;
+  im->file = path;
+  if (nn_model_open(im->mem, bytes, n, model, &err) != NN_OK) {
+    return import_fail(im, NULL, "%s", err.text);
+  }
+  return NN_OK;
+}

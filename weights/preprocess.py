@@ -15,22 +15,30 @@ import sys
 ALIGN = 64
 
 
-def change(data, settings):
-    """The bytes of a model with these (member, JSON text) pairs set."""
+def rewritten(data, edit):
+    """The bytes of a model whose network edit(network) has changed."""
     size, = struct.unpack('<Q', data[:8])
     header = json.loads(data[8:8 + size])
     network = json.loads(header['__metadata__']['network'])
-    preprocess = network.setdefault('preprocess', {})
-    for member, value in settings:
-        if value:
-            preprocess[member] = json.loads(value)
-        else:
-            preprocess.pop(member, None)
-    header['__metadata__']['network'] = json.dumps(network,
-                                                   separators=(',', ':'))
-    text = json.dumps(header, separators=(',', ':')).encode()
+    edit(network)
+    header['__metadata__']['network'] = json.dumps(
+        network, separators=(',', ':'), ensure_ascii=False)
+    text = json.dumps(header, separators=(',', ':'),
+                      ensure_ascii=False).encode()
     text += b' ' * (-(8 + len(text)) % ALIGN)
     return struct.pack('<Q', len(text)) + text + data[8 + size:]
+
+
+def change(data, settings):
+    """The bytes of a model with these (member, JSON text) pairs set."""
+    def edit(network):
+        preprocess = network.setdefault('preprocess', {})
+        for member, value in settings:
+            if value:
+                preprocess[member] = json.loads(value)
+            else:
+                preprocess.pop(member, None)
+    return rewritten(data, edit)
 
 
 def main():

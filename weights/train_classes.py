@@ -114,7 +114,8 @@ def loss_of(net, x, labels, kept, teachers, press, bfloat16):
 
 
 def seen(net, x, mirror, bfloat16):
-    """Features and, for each head, (logits, scores), of many pictures."""
+    """For each head (logits, scores) of many pictures; last (None, scores)
+    of the plain classifier."""
     net.eval()
     features = []
     with torch.no_grad():
