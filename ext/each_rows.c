@@ -339,7 +339,7 @@ static int each_rows_open_bulk(bh_each *e, int features) {
   int blobs[BH_FORWARD_BLOBS];
   nn_bulk_options options = {
       .model = e->head.model, .blobs = blobs,
-      .engine = e->connection->config.amx ? NN_AMX : NN_FAST,
+      .engine = bh_engine(e->connection),
       .threads = (int)e->connection->config.threads,
       .max_pixels = (uint64_t)e->connection->config.max_pixels};
   nn_error err;

@@ -67,6 +67,11 @@ typedef struct bh_connection {
   } last;
 } bh_connection;
 
+/* What forward passes of a connection run by. */
+static inline nn_engine bh_engine(const bh_connection *c) {
+  return c->config.amx ? NN_AMX : NN_FAST;
+}
+
 bh_connection *bh_connection_new(sqlite3 *db);
 void bh_connection_unref(void *connection);   /* an xDestroy */
 /* Is there a function of this name that takes so many arguments, ours or not?

@@ -114,9 +114,8 @@ static nn_status forward_run(bh_connection *c, const nn_model *model, int blob,
   nn_status status = input && pass ? NN_OK : forward_no_memory(err);
   if (!status) status = nn_prepare(&bh_memory, model, picture, input, err);
   if (!status)
-    status = nn_run_blobs(&bh_memory, model, c->config.amx ? NN_AMX : NN_FAST,
-                          input, 1, pass->blob, pass->count, pass->values,
-                          err);
+    status = nn_run_blobs(&bh_memory, model, bh_engine(c), input, 1, pass->blob,
+                          pass->count, pass->values, err);
   sqlite3_free(input);
   if (status) {
     sqlite3_free(pass);

@@ -175,7 +175,7 @@ static nn_status rows_open(rows_state *s) {
   const int blobs[2] = {head->head->features, head->head->latent};
   const nn_bulk_options options = {
       .model = head->model, .blobs = blobs, .count = 2,
-      .engine = s->connection->config.amx ? NN_AMX : NN_FAST,
+      .engine = bh_engine(s->connection),
       .threads = (int)s->connection->config.threads,
       .max_pixels = (uint64_t)s->connection->config.max_pixels};
   return nn_bulk_open(&bh_memory, &options, &s->bulk, &s->err);
