@@ -187,7 +187,7 @@ def write(args):
               'latent': d.latent('copy-64', places, *net.copy)}]
     export(args.file, d, heads, SIDE, MEAN, STD,
            samples(args.out + '.calibrate.db', args.data, 'label IN (%s)' %
-                   ', '.join(map(str, sorted(kept)))), mirror=both)
+                   ', '.join(map(str, sorted(kept)))), mirror=[both])
 
 
 def main():
