@@ -42,10 +42,15 @@ static unsigned cpu_amx(void) { return NN_AMX_HAS_ALL; }
 #include <cpuid.h>
 
 /* Some compilers' __builtin_cpu_supports does not know these names.  Their
-** registers are AVX2's, by which the system's part is answered. */
+** registers are AVX2's or SSE's, by which the system's part is answered. */
 static int cpu_has_f16c(void) {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+
+static int cpu_has_sha(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
 }
 
 static int cpu_has_avxvnni(void) {
@@ -115,6 +120,7 @@ static unsigned cpu_ask(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512bitalg"))
     mask |= NN_CPU_BITALG;
+  if (__builtin_cpu_supports("sse4.1") && cpu_has_sha()) mask |= NN_CPU_SHA;
   if (cpu_amx() == NN_AMX_HAS_ALL) mask |= NN_CPU_AMX;
   return mask;
 }

@@ -50,7 +50,8 @@ enum {
   NN_CPU_DOTPROD = 1 << 8,     /* ARM's SDOT and UDOT */
   NN_CPU_AMX = 1 << 9,         /* TILE, INT8, and both parts by the system;
                                ** its permission is another matter */
-  NN_CPU_F16C = 1 << 10        /* with AVX2's registers */
+  NN_CPU_F16C = 1 << 10,       /* with AVX2's registers */
+  NN_CPU_SHA = 1 << 11         /* and SSE 4.1 */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 
@@ -140,6 +141,9 @@ nn_status nn_field_choice(const nn_fields *fields, const char *key,
 /* sha256.c ---------------------------------------------------------------- */
 
 void nn_sha256(const void *bytes, size_t n, char hex[65]);
+/* The same by what a CPU with these features has. */
+void nn_sha256_for(unsigned features, const void *bytes, size_t n,
+                   char hex[65]);
 
 /* model.c, network.c, plan.c: a model in memory --------------------------- */
 

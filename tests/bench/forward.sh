@@ -110,3 +110,30 @@ row "CaffeNet-48, integers" $out/caffenet48-int8.safetensors \
   $out/input32.f32 onnx "$(pwd)/$out/caffenet48_int8.onnx"
 row "small net, integers" $out/small48-int8.safetensors \
   $out/small_input32.f32 onnx small "$(pwd)/$out/small48_int8.onnx"
+
+# From nothing to the code of one picture, the model's file in the page cache:
+# through the extension (which maps the file, and takes its sha256), and
+# onnxruntime's session and first run.
+first_ours() {
+  printf '%s\n' '.load ./build/binhash' '.timer on' \
+    "SELECT binhash_load('c', '$1');" \
+    "SELECT img_hash(readfile('tests/golden/pictures/16x16.jpg'), 'c');" |
+    sqlite3 -batch :memory: 2>/dev/null |
+    awk '/^Run Time/ { t += $4; n++ } END { if (n == 2) print t * 1e3 }'
+}
+first_onnx() {
+  [ "$venv" ] || return
+  (cd $peers && PEERS="$OLDPWD/$out" "$OLDPWD/$venv" bench_ort.py 2 1) \
+    2>/dev/null | tr ',' '\n' |
+    awk -F: '/"load_s"|"first_forward_s"/ { t += $2 } END { print t * 1e3 }'
+}
+: >$out/ours.ms; : >$out/theirs.ms
+for round in 1 2 3; do
+  first_ours $out/caffenet48.safetensors >>$out/ours.ms
+  first_onnx >>$out/theirs.ms
+done
+awk -v a="$(least <$out/ours.ms)" -v p="$(least <$out/theirs.ms)" 'BEGIN {
+  printf("  CaffeNet-48, float32, load to first code: ours %.0f ms", a)
+  if (p != "") printf(", onnxruntime %.0f, ratio %.2f", p, a / p)
+  print ""
+}'

@@ -278,6 +278,13 @@ static void test_sha256(void **state) {
   nn_sha256(million, 1000, hex);
   assert_string_equal(hex, "41edece42d63e8d9bf515a9ba6932e1c"
                            "20cbc9f5a5d134645adb5db1b9737ea3");
+  for (size_t i = 0; i < 300; i++) {   /* the plain form and the CPU's */
+    char plain[65];
+    million[i] = (uint8_t)(i * 167 + 5);
+    nn_sha256_for(0, million, i, plain);
+    nn_sha256(million, i, hex);
+    assert_string_equal(hex, plain);
+  }
   builder b;
   size_t n;
   builder_open(&b, 3, 3, 6, 6);
