@@ -6,9 +6,10 @@
 #
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  BASE is a model's name or its file; by default the model
-# that is compiled in.  The first IMAGES training images (all by default) are
-# learned from.  The first QUERIES test images (all) search among the training
-# images that were not learned from, or among all where none is left.
+# that is compiled in.  IMAGES training images (all by default), drawn with a
+# fixed seed, are learned from: files of pictures are often in an order in which
+# like follows like.  The first QUERIES test images (all) search among the
+# training images that were not learned from, or among all where none is left.
 # OPTIONS='{"bits":64}' in the environment goes to binhash_train.
 #
 # The base's codes and features are made once and kept (sql/eval/features.sh); the

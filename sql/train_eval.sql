@@ -3,7 +3,7 @@
 -- makes the table setting.
 .mode list
 CREATE TABLE learned AS
-SELECT id FROM source.images WHERE split = 'train' ORDER BY id
+SELECT id FROM source.images WHERE split = 'train' ORDER BY eval_random(id), id
 LIMIT (SELECT images FROM setting);
 CREATE TABLE trained AS SELECT model, report FROM binhash_train(
   'SELECT image, label FROM source.images WHERE id IN (SELECT id FROM learned)
