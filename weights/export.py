@@ -7,8 +7,8 @@ to calibrate on.  A maximum over 2x2 stands behind the ReLU here and before the
 norm in training, which is the same: norms of convolutions have no gain of their
 own, so all three are monotone.
 
-A MirrorMean is put into the integer network afterwards, since a float32 one has
-none: it changes no tensor and no range.
+MirrorMeans are put into the integer network afterwards, since a float32 one has
+none: they change no tensor and no range.
 """
 import os
 import sqlite3
@@ -16,8 +16,10 @@ import subprocess
 
 import torch
 
+from integer_form import check_mirrors
 from pack import cost, pack
 from preprocess import rewritten
+from shapes import PackError
 
 IMPORT = os.path.join(os.path.dirname(__file__), '..', 'build',
                       'binhash-import')
@@ -90,20 +92,35 @@ class Description:
                 'classes': classes}
 
 
-def mirrored(path, name):
-    """Puts a MirrorMean behind a layer of a model file and gives it its name,
-    so that what reads the layer reads the mean."""
+def with_means(layers, names):
+    """Layers with a MirrorMean behind each of these, which takes its name, so
+    that what reads the layer reads the mean; in the order that the format
+    wants: all that depends on no mean, the means, what depends on one."""
+    first, means, behind, late = [], [], [], set(names)
+    for layer in layers:
+        if late.intersection(layer['bottom']):
+            late.add(layer['name'])
+            behind.append(layer)
+        elif layer['name'] in names:
+            first.append(dict(layer, name=layer['name'] + '.one'))
+            means.append({'name': layer['name'], 'type': 'MirrorMean',
+                          'bottom': [layer['name'] + '.one']})
+        else:
+            first.append(layer)
+    if len(means) < len(set(names)):
+        raise PackError('of %s one is no layer or depends on another' %
+                        ', '.join(names))
+    return first + means + behind
+
+
+def mirrored(path, names):
+    """Puts MirrorMeans behind layers of a model file, and returns its network
+    as it is then."""
     network = {}
 
     def edit(read):
-        layers = []
-        for layer in read['layers']:
-            layers.append(layer)
-            if layer['name'] == name:
-                layers[-1] = dict(layer, name=name + '.one')
-                layers.append({'name': name, 'type': 'MirrorMean',
-                               'bottom': [name + '.one']})
-        read['layers'] = layers
+        read['layers'] = with_means(read['layers'], names)
+        check_mirrors(read)
         network.update(read)
 
     with open(path, 'rb') as f:
@@ -135,10 +152,10 @@ def samples(path, sources, where='1', count=1024):
     return path
 
 
-def export(path, description, heads, side, mean, std, pictures, mirror=None,
+def export(path, description, heads, side, mean, std, pictures, mirror=(),
            **preprocess):
     """Writes the integer model.  heads: of the model file; pictures: what
-    samples() made; mirror: behind which layer."""
+    samples() made; mirror: behind which layers."""
     network = {
         'input': {'name': 'data', 'channels': 3, 'height': side,
                   'width': side},

@@ -1,16 +1,18 @@
 #!/usr/bin/python3
-"""Train photo-64, what is similar, and copy-64, what is the same picture.
+"""Train photo-64, what is similar, and write it and copy-64 to one file.
 
     python3 weights/train_photo.py train  --data A.db B.db [--seen]
     python3 weights/train_photo.py export --data A.db B.db MODEL.safetensors
 
-Two 64-bit heads on one backbone for 64x64 pictures (recipe.py says how it
-learns; the stem takes every other pixel).  Each step takes two views of each
-picture (views.py).  photo-64 reads the maximum of each channel over the
-picture; it learns the classes of both views, to tell the views of a class from
-others, and, less, those of a picture.  copy-64 reads 64 channels at each of 4x4
-places, since copies have the same things in the same places; it learns to tell
-a picture's views from those of others and never sees a label.
+A 64-bit head on a backbone for 64x64 pictures (recipe.py says how it learns;
+the stem takes every other pixel).  Each step takes two views of each picture
+(views.py).  The head reads the maximum of each channel over the picture; it
+learns the classes of both views, to tell the views of a class from others, and,
+less, those of a picture.  Beside it learns a second head, of 64 channels at
+each of 4x4 places, to tell a picture's views from those of others: it keeps the
+backbone from forgetting what a class does not need, and is not exported.
+copy-64 is a network of its own (train_copy.py), which `export` puts beside this
+one: the two have nothing but the picture in common.
 
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so
 trained is what the figures on unseen classes are measured with; the one that
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import recipe
+import train_copy
 import views
 from pictures import class_names, load
 from tinyimagenet import MEAN, SIDE, STD, precision, recall, unseen
@@ -184,6 +187,8 @@ def main():
     t.set_defaults(run=train)
     e = sub.add_parser('export')
     e.add_argument('file', help='the safetensors file to write')
+    e.add_argument('--copies', default='build/train/copy',
+                   help="what train_copy.py's --out was")
     e.set_defaults(run=write)
     for q in (t, e):
         q.add_argument('--data', required=True, nargs='+',
