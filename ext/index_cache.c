@@ -23,8 +23,10 @@
 ** each block knows since which version it is gone, and a snapshot lists the
 ** blocks that the multi-index has not seen, which are scanned.  When those are
 ** more than a sixteenth of the rows it is dropped, and the counting begins
-** anew.  A multi-index that never is of use (learned codes that crowd into a
-** few buckets) is dropped too.
+** anew.  Learned codes crowd into a few buckets, and then probing costs more
+** than the scans it spares.  So each search through the multi-index says what
+** it saved; one that has lost two scans in all is dropped, and built again only
+** after so many more scans that trying costs next to nothing.
 */
 #include <string.h>
 
@@ -36,8 +38,11 @@ SQLITE_EXTENSION_INIT3
 #define CACHE_BUILD_SCANS 100
 /* Below this a scan is always as fast. */
 #define CACHE_MULTI_ROWS 65536
-/* Searches in a row that went over to a scan, after which it is given up. */
-#define CACHE_FRUITLESS 32
+/* Scans that a multi-index may lose, and those it has saved that count. */
+#define CACHE_LOSS 2
+#define CACHE_CREDIT 8
+/* How many times as many scans come before it is tried again. */
+#define CACHE_AGAIN 32
 
 static sqlite3_int64 cache_weight(const bh_held *held) {
   return (sqlite3_int64)(sizeof(*held) + held->size + sizeof(held) + 16);
@@ -294,7 +299,20 @@ static void cache_drop_multi(bh_index *index) {
   bh_multi_unref(index->multi);
   index->multi = NULL;
   index->scanned = 0;
-  index->fruitless = 0;
+  index->saved = 0;
+}
+
+void bh_index_judge(bh_index *index, const bh_multi *multi,
+                    sqlite3_int64 saved) {
+  if (multi != index->multi || index->connection->config.multi_index != 1)
+    return;
+  index->saved += saved;
+  if (index->saved > CACHE_CREDIT * multi->rows)
+    index->saved = CACHE_CREDIT * multi->rows;
+  if (index->saved >= -CACHE_LOSS * multi->rows) return;
+  sqlite3_int64 again = CACHE_AGAIN * CACHE_BUILD_SCANS * multi->rows;
+  cache_drop_multi(index);
+  index->scanned = -again;
 }
 
 /* List the blocks that the multi-index does not have; without much of the
@@ -444,9 +462,7 @@ done:
 int bh_index_multi(bh_index *index, bh_snapshot *snapshot, bh_multi **out) {
   sqlite3_int64 setting = index->connection->config.multi_index;
   *out = NULL;
-  if (setting == 0 || snapshot != index->snapshot ||
-      (index->fruitless >= CACHE_FRUITLESS && setting == 1))
-    return SQLITE_OK;
+  if (setting == 0 || snapshot != index->snapshot) return SQLITE_OK;
   if (!index->multi) {
     if (snapshot->rows < CACHE_MULTI_ROWS ||
         (setting == 1 &&

@@ -37,6 +37,8 @@ SQLITE_EXTENSION_INIT3
 #define SEARCH_POLL 2048       /* blocks of a stream between two questions */
 /* A candidate of the multi-index costs as much as so many rows of a scan. */
 #define SEARCH_CANDIDATE 12
+/* One search that the multi-index did not serve, in parts of a scan. */
+#define SEARCH_IDLE 16
 
 /* Passes over some blocks. */
 typedef struct search_pass {
@@ -78,7 +80,7 @@ static int search_error(bh_search *search, const nn_error *err) {
 static int search_add(bh_search *search, const nn_block *block) {
   nn_error err;
   search->index->scanned += block->rows;
-  if (nn_top_add(search->pass.top, block, &err) != NN_OK)
+  if (nn_top_add(search->pass.top, block, NULL, &err) != NN_OK)
     return search_error(search, &err);
   return SQLITE_OK;
 }
@@ -188,7 +190,6 @@ static int search_next_of_pass(bh_search *search, bh_found *found) {
 static void search_give_up_probes(bh_search *search) {
   nn_probe_close(search->probe);
   search->probe = NULL;
-  search->index->fruitless++;
   nn_top_after(search->pass.top, search->step - 1, INT64_MAX);
   search->pass.blocks = NULL;
   search->pass.known = search->pass.started = 0;
@@ -338,9 +339,19 @@ static int search_list(bh_search *search, const bh_rowids *rowids) {
 
 /* The whole ---------------------------------------------------------------- */
 
+/* What the multi-index was worth: a scan, if none was needed, less the probes.
+** One that does not even help costs memory at least. */
+static void search_judge(const bh_search *search) {
+  if (!search->budget || (search->probe && search->step == 0)) return;
+  sqlite3_int64 rows = search->multi->rows;
+  sqlite3_int64 saved = search->probe ? rows : -rows / SEARCH_IDLE;
+  bh_index_judge(search->index, search->multi,
+                 saved - search->spent * SEARCH_CANDIDATE);
+}
+
 void bh_search_close(bh_search *search) {
   if (!search) return;
-  if (search->probe && search->step > 0) search->index->fruitless = 0;
+  search_judge(search);
   nn_probe_close(search->probe);
   nn_top_close(search->pass.top);
   bh_multi_unref(search->multi);

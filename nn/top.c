@@ -181,10 +181,11 @@ static void top_tell(const nn_top *top) {
     continue;
 }
 
-nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err) {
+nn_status nn_top_add(nn_top *top, const nn_block *block, const nn_block *next,
+                     nn_error *err) {
   if (!top_block_room(top, block->rows)) return top_nomem(err);
-  int n = nn_block_select(block, top->query, top_limit(top), top->block_rows,
-                          top->block_distances);
+  int n = nn_block_select(block, top->query, top_limit(top), next,
+                          top->block_rows, top->block_distances);
   for (int i = 0; i < n; i++) {
     int distance = top->block_distances[i];
     if (distance > top->limit || distance < top->min) continue;
