@@ -23,10 +23,10 @@
 ** each block knows since which version it is gone, and a snapshot lists the
 ** blocks that the multi-index has not seen, which are scanned.  When those are
 ** more than a sixteenth of the rows it is dropped, and the counting begins
-** anew.  Learned codes crowd into a few buckets, and then probing costs more
-** than the scans it spares.  So each search through the multi-index says what
-** it saved; one that has lost two scans in all is dropped, and built again only
-** after so many more scans that trying costs next to nothing.
+** anew.  Learned codes crowd into a few buckets, and then probing may cost more
+** than a scan, all the more where a scan soon has enough equal codes.  So both
+** are timed.  A multi-index that has lost more than it saved is dropped, and
+** built again only after so many more scans that trying costs next to nothing.
 */
 #include <string.h>
 
@@ -38,9 +38,11 @@ SQLITE_EXTENSION_INIT3
 #define CACHE_BUILD_SCANS 100
 /* Below this a scan is always as fast. */
 #define CACHE_MULTI_ROWS 65536
-/* Scans that a multi-index may lose, and those it has saved that count. */
+/* Of that many scans the times count, those of one search as two at most, and
+** that many scans may be lost or count as saved. */
+#define CACHE_LATELY 8
 #define CACHE_LOSS 2
-#define CACHE_CREDIT 8
+#define CACHE_TRUST 8
 /* How many times as many scans come before it is tried again. */
 #define CACHE_AGAIN 32
 
@@ -303,13 +305,19 @@ static void cache_drop_multi(bh_index *index) {
 }
 
 void bh_index_judge(bh_index *index, const bh_multi *multi,
-                    sqlite3_int64 saved) {
-  if (multi != index->multi || index->connection->config.multi_index != 1)
+                    sqlite3_int64 took) {
+  sqlite3_int64 scan = index->scan_took, trust = CACHE_TRUST * scan;
+  if (!multi) {
+    index->scan_took += scan > 0 ? (took - scan) / CACHE_LATELY : took;
     return;
-  index->saved += saved;
-  if (index->saved > CACHE_CREDIT * multi->rows)
-    index->saved = CACHE_CREDIT * multi->rows;
-  if (index->saved >= -CACHE_LOSS * multi->rows) return;
+  }
+  if (multi != index->multi || scan <= 0 ||
+      index->connection->config.multi_index != 1)
+    return;
+  /* A thread may have had to wait: no search alone says much. */
+  index->saved += took < CACHE_LOSS * scan ? scan - took : -CACHE_LOSS * scan;
+  if (index->saved > trust) index->saved = trust;
+  if (index->saved >= -trust) return;
   sqlite3_int64 again = CACHE_AGAIN * CACHE_BUILD_SCANS * multi->rows;
   cache_drop_multi(index);
   index->scanned = -again;

@@ -25,8 +25,10 @@
 **
 ** Not here: what is in memory and whether it is the truth, and what WHERE said.
 */
+#define _GNU_SOURCE   /* clock_gettime with -std=c11 */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
@@ -37,8 +39,6 @@ SQLITE_EXTENSION_INIT3
 #define SEARCH_POLL 2048       /* blocks of a stream between two questions */
 /* A candidate of the multi-index costs as much as so many rows of a scan. */
 #define SEARCH_CANDIDATE 12
-/* One search that the multi-index did not serve, in parts of a scan. */
-#define SEARCH_IDLE 16
 
 /* Passes over some blocks. */
 typedef struct search_pass {
@@ -57,6 +57,7 @@ struct bh_search {
   uint8_t *query;
   int min, max;                /* distances */
   search_pass pass;
+  sqlite3_int64 took;          /* nanoseconds, to find rows */
   /* probes */
   bh_multi *multi;
   nn_probe *probe;
@@ -72,6 +73,12 @@ struct bh_search {
 
 static int search_error(bh_search *search, const nn_error *err) {
   return bh_table_nn_error(&search->index->base, "binhash", err);
+}
+
+static sqlite3_int64 search_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (sqlite3_int64)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Passes ------------------------------------------------------------------- */
@@ -127,11 +134,12 @@ static int search_cached(bh_search *search) {
   nn_blocks blocks = {search_block, search, pass->blocks ? pass->block_count
                                                 : search->snapshot->count};
   nn_error err;
-  for (size_t i = 0; i < blocks.count; i++)
-    search->index->scanned += search_block(search, i)->rows;
+  uint64_t before = nn_top_compared(pass->top);
   if (nn_top_sweep(pass->top, &blocks, (int)connection->config.threads, bh_poll,
                    connection, &err) != NN_OK)
     return search_error(search, &err);
+  search->index->scanned +=
+      (sqlite3_int64)(nn_top_compared(pass->top) - before);
   return SQLITE_OK;
 }
 
@@ -169,7 +177,9 @@ static int search_peek(bh_search *search) {
     }
     pass->next.distance = -1;
     if (pass->started && pass->left > 0) break;   /* it was the last */
+    sqlite3_int64 began = search_clock();
     int rc = search_run_pass(search);
+    search->took += search_clock() - began;
     if (rc != SQLITE_OK) return rc;
   }
   pass->known = 1;
@@ -210,8 +220,23 @@ static int search_probed(bh_search *search, bh_found *found) {
   return 0;
 }
 
-static int search_next_of_probes(bh_search *search, bh_found *found) {
+/* The next step; 0: the rest is cheaper by a scan, or there is no memory, which
+** a scan does without. */
+static int search_step(bh_search *search) {
   nn_error err;
+  sqlite3_int64 began = search_clock();
+  sqlite3_int64 cost = (sqlite3_int64)nn_probe_cost(search->probe);
+  int done = search->spent + cost <= search->budget;
+  if (done) {
+    search->spent += cost;
+    done = nn_probe_step(search->probe, &err) == NN_OK;
+  }
+  search->step += done;
+  search->took += search_clock() - began;
+  return done;
+}
+
+static int search_next_of_probes(bh_search *search, bh_found *found) {
   for (;;) {
     /* Rows of the blocks that are scanned come in between: first those nearer
     ** than what the multi-index holds at this distance, and among equals the
@@ -242,18 +267,10 @@ static int search_next_of_probes(bh_search *search, bh_found *found) {
       found->distance = -1;
       return SQLITE_OK;
     }
-    sqlite3_int64 cost = (sqlite3_int64)nn_probe_cost(search->probe);
-    if (search->spent + cost > search->budget) {
+    if (!search_step(search)) {
       search_give_up_probes(search);
       return search_next_of_pass(search, found);
     }
-    search->spent += cost;
-    /* It can only want memory, which a scan does without. */
-    if (nn_probe_step(search->probe, &err) != NN_OK) {
-      search_give_up_probes(search);
-      return search_next_of_pass(search, found);
-    }
-    search->step++;
   }
 }
 
@@ -339,19 +356,10 @@ static int search_list(bh_search *search, const bh_rowids *rowids) {
 
 /* The whole ---------------------------------------------------------------- */
 
-/* What the multi-index was worth: a scan, if none was needed, less the probes.
-** One that does not even help costs memory at least. */
-static void search_judge(const bh_search *search) {
-  if (!search->budget || (search->probe && search->step == 0)) return;
-  sqlite3_int64 rows = search->multi->rows;
-  sqlite3_int64 saved = search->probe ? rows : -rows / SEARCH_IDLE;
-  bh_index_judge(search->index, search->multi,
-                 saved - search->spent * SEARCH_CANDIDATE);
-}
-
 void bh_search_close(bh_search *search) {
   if (!search) return;
-  search_judge(search);
+  if (search->snapshot && search->took > 0)
+    bh_index_judge(search->index, search->multi, search->took);
   nn_probe_close(search->probe);
   nn_top_close(search->pass.top);
   bh_multi_unref(search->multi);

@@ -248,6 +248,8 @@ nn_status nn_top_sweep(nn_top *top, const nn_blocks *blocks, int threads,
                        nn_error *err);
 /* The rows of the pass, one by one: 1, or 0 after the last. */
 int nn_top_row(nn_top *top, int64_t *rowid, int *distance);
+/* Rows compared in all passes.  Once there are enough equal codes none are. */
+uint64_t nn_top_compared(const nn_top *top);
 /* Passes to come give only rows behind this one. */
 void nn_top_after(nn_top *top, int distance, int64_t rowid);
 

@@ -117,11 +117,11 @@ typedef int (*kernel)(const nn_block *, const uint8_t *, int, const nn_block *,
 /* Some block that comes next: the CPU fetches it, which is never seen. */
 static const nn_block *next_block(const fixture *f) {
   static nn_block other;
-  int kind = (int)test_below(&rng, 4);
+  int which = (int)test_below(&rng, 4);
   other = f->block;
-  if (kind == 1) other.rows /= 3;
-  if (kind == 2) other.rows = 0;
-  return kind == 3 ? NULL : &other;
+  if (which == 1) other.rows /= 3;
+  if (which == 2) other.rows = 0;
+  return which == 3 ? NULL : &other;
 }
 
 /* Does this kernel say of a block what nn_hamming says of its rows? */
