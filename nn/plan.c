@@ -22,11 +22,11 @@
 **
 ** Batches.  Up to the first inner product a batch runs image by image, or a few
 ** at a time (run.c): the blobs stay in the cache, and need memory once.  From
-** there on a layer takes the whole batch, which reads its weights once.  (A
-** MirrorMean ends the first part too: what is before it runs twice.)  So there
-** are two arenas, one for the buffers that die in the first part, and one for
-** the others.  What n images share an arena multiply its offsets by n, which
-** keeps buffers as disjoint as they were.
+** there on a layer takes the whole batch, which reads its weights once.  (The
+** first MirrorMean ends the first part too: what is before it runs twice.)  So
+** there are two arenas, one for the buffers that die in the first part, and one
+** for the others.  What n images share an arena multiply its offsets by n,
+** which keeps buffers as disjoint as they were.
 */
 #include <math.h>
 #include <string.h>

@@ -219,8 +219,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) $(IMPORT_TESTS:%=build/fuzz/%)
 # Every operator and network of ONNX against onnxruntime: an hour.
 .PHONY: import-peers
 import-peers: all
-	@[ -x build/venv/bin/python ] || $(PYTHON) -m venv build/venv
-	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
+	@sh tests/venv.sh build/venv onnxruntime onnx
 	@sh tests/import/import.sh peers
 
 -include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d) \

@@ -22,12 +22,13 @@ onnx() {
   shift 3
   venv=build/venv/bin/python
   if ! $venv -c 'import onnxruntime, onnx, numpy' 2>/dev/null; then
-    echo "ok - import onnx # SKIP build/venv has no onnxruntime and onnx"
+    echo "ok - import onnx # SKIP build/venv has no onnxruntime and onnx, which" \
+      "make test gets from PyPI"
     return
   fi
   mkdir -p "$work"
   $venv tests/import/onnx_cases.py build/binhash-import build/binhash-run \
-    "$work" "$cases" || echo "# onnx_cases.py exited with status $?"
+    "$work" "$cases" || echo "not ok - import onnx_cases.py: status $?"
   if ! $python -c 'import torch' 2>/dev/null; then
     echo "ok - import onnx networks # SKIP $python has no module torch"
     return
@@ -38,7 +39,7 @@ onnx() {
     $python tests/import/onnx_nets.py "$work" "$size" $n >"$work/log" 2>&1 ||
       echo "not ok - import onnx $n: $(tail -1 "$work/log")"
     $venv tests/import/onnx_compare.py build/binhash-import build/binhash-run \
-      "$work" "$work"/*.*.onnx
+      "$work" "$work"/*.*.onnx || echo "not ok - import onnx $n: status $?"
     rm -f "$work"/*.onnx "$work"/*.safetensors
   done
 }
