@@ -203,7 +203,7 @@ struct nn_model {
   nn_head *heads;
   int head_count;
   nn_kind kind;
-  int mirror;                 /* the layer that is a MirrorMean, -1 */
+  int mirror, mirrors;        /* the first MirrorMean, -1; as many in a row */
   const struct nn_int_form *form;   /* kernels of an integer network */
   const struct nn_float_form *floats;   /* of a float32 one; NULL: OpenBLAS */
   int first_batched;          /* layers before run image by image (plan.c) */
@@ -428,7 +428,7 @@ const nn_hamming_form *nn_hamming_kernels(int i);
 typedef struct nn_select_form {
   const char *name;
   int (*run)(const nn_block *block, const uint8_t *query, int limit,
-             uint16_t *rows, uint16_t *distances);
+             const nn_block *next, uint16_t *rows, uint16_t *distances);
 } nn_select_form;
 
 /* As nn_hamming_kernels. */

@@ -22,11 +22,11 @@
 **
 ** Batches.  Up to the first inner product a batch runs image by image, or a few
 ** at a time (run.c): the blobs stay in the cache, and need memory once.  From
-** there on a layer takes the whole batch, which reads its weights once.  (A
-** MirrorMean ends the first part too: what is before it runs twice.)  So there
-** are two arenas, one for the buffers that die in the first part, and one for
-** the others.  What n images share an arena multiply its offsets by n, which
-** keeps buffers as disjoint as they were.
+** there on a layer takes the whole batch, which reads its weights once.  (The
+** first MirrorMean ends the first part too: what is before it runs twice.)  So
+** there are two arenas, one for the buffers that die in the first part, and one
+** for the others.  What n images share an arena multiply its offsets by n,
+** which keeps buffers as disjoint as they were.
 */
 #include <math.h>
 #include <string.h>
@@ -54,6 +54,23 @@ static void plan_readers(nn_model *model) {
       nn_blob *blob = &model->blobs[layer->bottom[j]];
       blob->readers++;
       blob->last_reader = i;
+    }
+  }
+}
+
+/* Blobs that some layer ties together, the input apart, are a branch; heads of
+** different branches have no work in common. */
+static void plan_branches(nn_model *model) {
+  nn_blob *blobs = model->blobs;
+  for (int i = 1; i <= model->layer_count; i++) blobs[i].branch = i;
+  for (int i = 0; i < model->layer_count; i++) {
+    const nn_layer *layer = &model->layers[i];
+    for (int j = 0; j < layer->bottoms; j++) {
+      int a = blobs[layer->top].branch, b = blobs[layer->bottom[j]].branch;
+      if (!layer->bottom[j] || a == b) continue;
+      for (int k = 1; k <= layer->top; k++) {
+        if (blobs[k].branch == (a > b ? a : b)) blobs[k].branch = a < b ? a : b;
+      }
     }
   }
 }
@@ -298,6 +315,7 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
     model->first_batched++;
   }
   plan_readers(model);
+  plan_branches(model);
   if (model->kind == NN_INTEGER) {
     unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
     model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */

@@ -303,6 +303,19 @@ static nn_status quantised_filters(nn_model *model, nn_layer *layer,
 
 /* The other layers -------------------------------------------------------- */
 
+/* Layer layer_count is a MirrorMean, which stands beside the others. */
+static nn_status quantised_mirror(nn_model *model, const nn_fields *fields) {
+  if (model->mirror < 0) model->mirror = model->layer_count;
+  int last = model->mirror + model->mirrors - 1;
+  if (model->mirrors && last != model->layer_count - 1) {
+    return nn_field_fail(fields, "MirrorMeans stand side by side, and layers "
+                         "stand between it and %s",
+                         nn_shown_name(model->layers[last].name).text);
+  }
+  model->mirrors++;
+  return NN_OK;
+}
+
 /* Pooling, ReLU, Flatten, MirrorMean: what they read. */
 static nn_status quantised_same(nn_model *model, nn_layer *layer,
                                 const nn_fields *fields) {
@@ -314,16 +327,8 @@ static nn_status quantised_same(nn_model *model, nn_layer *layer,
   if (layer->type == NN_FLATTEN) {
     top->quant.span = nn_mul(in->quant.span, (size_t)in->h * (size_t)in->w);
   }
-  if (layer->type == NN_MIRROR_MEAN) {
-    if (model->mirror >= 0) {
-      return nn_field_fail(fields, "a network has one MirrorMean, and %s is "
-                           "one already",
-                           nn_shown_name(model->layers[model->mirror].name)
-                               .text);
-    }
-    model->mirror = model->layer_count;
-  }
-  return NN_OK;
+  return layer->type == NN_MIRROR_MEAN ? quantised_mirror(model, fields)
+                                       : NN_OK;
 }
 
 /* A layer that only moves bytes keeps the zero point, which all channels must
@@ -519,17 +524,27 @@ static void quantised_slots(nn_blob *blob) {
                                        ((size_t)blob->h * (size_t)blob->w);
 }
 
+/* What runs twice, for the picture and its mirror image, ends in MirrorMeans
+** alone: they read what is before them, and other layers nothing of it. */
+static nn_status quantised_order(const nn_model *model, const nn_layer *layer,
+                                 const nn_fields *fields) {
+  const int mean = layer->type == NN_MIRROR_MEAN;
+  for (int i = 0; i < layer->bottoms && model->mirror >= 0; i++) {
+    const int before = layer->bottom[i] <= model->mirror;
+    const char *name = model->blobs[layer->bottom[i]].name;
+    if (before == mean) continue;
+    return nn_field_fail(fields, mean ? "its bottom %s depends on a MirrorMean"
+                                      : "its bottom %s lies before the "
+                                        "MirrorMean",
+                         nn_shown_name(name).text);
+  }
+  return NN_OK;
+}
+
 nn_status nn_quantised_layer(nn_model *model, nn_layer *layer,
                              const nn_fields *fields) {
-  if (model->mirror >= 0) {
-    for (int i = 0; i < layer->bottoms; i++) {
-      const nn_blob *in = &model->blobs[layer->bottom[i]];
-      if (layer->bottom[i] > model->mirror) continue;
-      return nn_field_fail(fields, "its bottom %s lies before the MirrorMean",
-                           nn_shown_name(in->name).text);
-    }
-  }
-  nn_status status = quantised_members(model, layer, fields);
+  nn_status status = quantised_order(model, layer, fields);
+  if (!status) status = quantised_members(model, layer, fields);
   if (status) return status;
   quantised_slots(&model->blobs[layer->top]);
   return nn_int_ready(model, layer, fields->err);

@@ -13,9 +13,9 @@
 ** integer network's blobs become the caller's floats as soon as their layer has
 ** run.
 **
-** Layers before a MirrorMean run twice, on the images as they are and mirrored;
-** the MirrorMean keeps its result of the first time and takes the mean at the
-** second.
+** What MirrorMeans read runs twice, on the images as they are and mirrored; a
+** MirrorMean keeps its result of the first time and takes the mean at the
+** second.  They stand side by side, before all that reads them.
 **
 ** A batch whose memory would exceed one allocation is run in pieces.
 */
@@ -28,17 +28,20 @@
 #define RUN_BLOBS 64                          /* asked for at once */
 #define RUN_GROUP 8                           /* images of the first part */
 #define RUN_CACHED ((size_t)1 << 18)          /* slots that they may take */
+#define RUN_ONCE 1
+#define RUN_TWICE 3                           /* for the mirror image too */
 
 typedef struct run_pass {
   const nn_model *model;
   nn_engine engine;
   const nn_int_form *form;           /* of an integer network */
   const nn_blas *blas;
-  uint8_t needed[NN_LAYER_MAX];      /* by layer */
+  uint8_t needed[NN_LAYER_MAX];      /* by layer: 0, RUN_ONCE, RUN_TWICE */
   uint8_t folded[NN_LAYER_MAX];      /* with the batch norm that follows */
   uint8_t clamped[NN_LAYER_MAX];     /* with the ReLU that follows */
   uint8_t done[NN_LAYER_MAX];        /* by the layer before */
   float *want[NN_LAYER_MAX + 1];     /* by blob: the caller's, of the batch */
+  int means;                         /* MirrorMeans are needed */
   int last;                          /* layers, up to that asked for last */
   int batch;                         /* images in memory */
   int group;                         /* of them, at once in the first part */
@@ -51,18 +54,24 @@ typedef struct run_pass {
 
 /* What runs --------------------------------------------------------------- */
 
-/* The layers that the blobs are made by.  Returns whether any multiplies. */
+/* The layers that the blobs are made by, twice those that a MirrorMean of them
+** reads.  Returns whether any multiplies. */
 static int run_needed(run_pass *pass) {
   int multiplies = 0;
   for (int i = pass->model->layer_count - 1; i >= 0; i--) {
     const nn_layer *layer = &pass->model->layers[i];
-    pass->needed[i] |= pass->want[layer->top] != NULL;
+    if (pass->want[layer->top]) pass->needed[i] |= RUN_ONCE;
     if (!pass->needed[i]) continue;
+    if (layer->type == NN_MIRROR_MEAN) {
+      pass->needed[i] = RUN_TWICE;
+      pass->means = 1;
+    }
     if (!pass->last) pass->last = i + 1;
     multiplies |=
         layer->type == NN_CONVOLUTION || layer->type == NN_INNER_PRODUCT;
     for (int j = 0; j < layer->bottoms; j++) {
-      if (layer->bottom[j] > 0) pass->needed[layer->bottom[j] - 1] = 1;
+      int bottom = layer->bottom[j];
+      if (bottom > 0) pass->needed[bottom - 1] |= pass->needed[i];
     }
   }
   return multiplies;
@@ -163,7 +172,7 @@ static void run_integer(const run_pass *pass, int i) {
   else if (pass->engine == NN_BLAS && product) nn_crosscheck_run(&step);
   else nn_int_fast(&step);
   float *want = run_wanted(pass, layer->top);
-  if (want && pass->mirrored == (i == model->mirror)) {
+  if (want && pass->mirrored == (layer->type == NN_MIRROR_MEAN)) {
     nn_int_values(&model->blobs[layer->top], pass->n, step.out, want);
   }
 }
@@ -186,7 +195,7 @@ static void run_input(const run_pass *pass) {
 
 static void run_layers(const run_pass *pass, int from, int to) {
   for (int i = from; i < to; i++) {
-    if (!pass->needed[i]) continue;
+    if (!(pass->needed[i] >> pass->mirrored & 1)) continue;
     if (pass->model->kind == NN_INTEGER) run_integer(pass, i);
     else run_float(pass, i);
   }
@@ -210,16 +219,16 @@ static void run_start(run_pass *pass, int to) {
 }
 
 static void run_batch(run_pass *pass) {
-  int mirror = pass->model->mirror;
-  if (mirror < 0 || mirror >= pass->last || !pass->needed[mirror]) {
+  int behind = pass->model->mirror + pass->model->mirrors;
+  if (!pass->means) {
     run_start(pass, pass->last);
     return;
   }
   for (pass->mirrored = 0; pass->mirrored < 2; pass->mirrored++) {
-    run_start(pass, mirror + 1);
+    run_start(pass, behind);
   }
   pass->mirrored = 0;
-  run_layers(pass, mirror + 1, pass->last);
+  run_layers(pass, behind, pass->last);
 }
 
 /* Images that run at once in the first part: of an integer network as many as

@@ -186,7 +186,7 @@ bench-peers:
 exact: all
 	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/exact/exact.sh
 
-# The long form of the trials of the index: hours.
+# The long form of the trials of the index; SOAK=3 makes it longer.
 .PHONY: soak
 soak: all tests asan-tests
 	@PYTHON='$(PYTHON)' sh tests/index/index.sh soak

@@ -7,8 +7,8 @@ to calibrate on.  A maximum over 2x2 stands behind the ReLU here and before the
 norm in training, which is the same: norms of convolutions have no gain of their
 own, so all three are monotone.
 
-A MirrorMean is put into the integer network afterwards, since a float32 one has
-none: it changes no tensor and no range.
+MirrorMeans are put into the integer network afterwards, since a float32 one has
+none: they change no tensor and no range.
 """
 import os
 import sqlite3
@@ -16,8 +16,10 @@ import subprocess
 
 import torch
 
+from integer_form import check_mirrors
 from pack import cost, pack
 from preprocess import rewritten
+from shapes import PackError
 
 IMPORT = os.path.join(os.path.dirname(__file__), '..', 'build',
                       'binhash-import')
@@ -49,18 +51,22 @@ class Description:
                       stride=list(block.conv.stride))
         return self.add(name + '.relu', 'ReLU', [name])
 
-    def backbone(self, net):
-        x = self.convolution('stem', 'data', net.stem)
+    def backbone(self, net, bottom='data', prefix=''):
+        x = self.convolution(prefix + 'stem', bottom, net.stem)
         stages = zip(net.down, net.branch)
         for i, (down, branch) in enumerate(stages, 1):
-            x = self.convolution('down%d' % i, x, down)
-            x = self.add('pool%d' % i, 'Pooling', [x], pool='MAX',
-                         kernel_size=[2, 2], stride=[2, 2], round_mode='FLOOR')
+            x = self.convolution('%sdown%d' % (prefix, i), x, down)
+            x = self.halved('%spool%d' % (prefix, i), x, 'MAX')
             y = x
             for j, block in enumerate(branch, 1):
-                y = self.convolution('branch%d.%d' % (i, j), y, block)
-            x = self.add('sum%d' % i, 'Eltwise', [x, y], operation='SUM')
+                y = self.convolution('%sbranch%d.%d' % (prefix, i, j), y, block)
+            x = self.add('%ssum%d' % (prefix, i), 'Eltwise', [x, y],
+                         operation='SUM')
         return x
+
+    def halved(self, name, bottom, pool):
+        return self.add(name, 'Pooling', [bottom], pool=pool,
+                        kernel_size=[2, 2], stride=[2, 2], round_mode='FLOOR')
 
     def largest(self, name, bottom):
         return self.add(name, 'Pooling', [bottom], pool='MAX',
@@ -86,20 +92,35 @@ class Description:
                 'classes': classes}
 
 
-def mirrored(path, name):
-    """Puts a MirrorMean behind a layer of a model file and gives it its name,
-    so that what reads the layer reads the mean."""
+def with_means(layers, names):
+    """Layers with a MirrorMean behind each of these, which takes its name, so
+    that what reads the layer reads the mean; in the order that the format
+    wants: all that depends on no mean, the means, what depends on one."""
+    first, means, behind, late = [], [], [], set(names)
+    for layer in layers:
+        if late.intersection(layer['bottom']):
+            late.add(layer['name'])
+            behind.append(layer)
+        elif layer['name'] in names:
+            first.append(dict(layer, name=layer['name'] + '.one'))
+            means.append({'name': layer['name'], 'type': 'MirrorMean',
+                          'bottom': [layer['name'] + '.one']})
+        else:
+            first.append(layer)
+    if len(means) < len(set(names)):
+        raise PackError('of %s one is no layer or depends on another' %
+                        ', '.join(names))
+    return first + means + behind
+
+
+def mirrored(path, names):
+    """Puts MirrorMeans behind layers of a model file, and returns its network
+    as it is then."""
     network = {}
 
     def edit(read):
-        layers = []
-        for layer in read['layers']:
-            layers.append(layer)
-            if layer['name'] == name:
-                layers[-1] = dict(layer, name=name + '.one')
-                layers.append({'name': name, 'type': 'MirrorMean',
-                               'bottom': [name + '.one']})
-        read['layers'] = layers
+        read['layers'] = with_means(read['layers'], names)
+        check_mirrors(read)
         network.update(read)
 
     with open(path, 'rb') as f:
@@ -131,10 +152,10 @@ def samples(path, sources, where='1', count=1024):
     return path
 
 
-def export(path, description, heads, side, mean, std, pictures, mirror=None,
+def export(path, description, heads, side, mean, std, pictures, mirror=(),
            **preprocess):
     """Writes the integer model.  heads: of the model file; pictures: what
-    samples() made; mirror: behind which layer."""
+    samples() made; mirror: behind which layers."""
     network = {
         'input': {'name': 'data', 'channels': 3, 'height': side,
                   'width': side},

@@ -280,27 +280,32 @@ def input_blob(network):
     return Blob(shape, 255, zero)
 
 
-def check_mirror(network):
-    """One MirrorMean at most, and nothing behind it reads around it."""
-    before, mirror = {network['input']['name']}, None
+def check_mirrors(network):
+    """MirrorMeans stand side by side, read what is before them, and nothing
+    behind them does."""
+    before, last, behind = {network['input']['name']}, None, False
     for layer in network['layers']:
-        if mirror and layer['type'] == 'MirrorMean':
-            raise PackError('layer %s: %s is a MirrorMean already' % (
-                layer['name'], mirror))
-        for bottom in layer['bottom']:
-            if mirror and bottom in before:
-                raise PackError('layer %s: reads %s, which is before the '
-                                'MirrorMean %s' % (layer['name'], bottom,
-                                                   mirror))
-        if layer['type'] == 'MirrorMean':
-            mirror = layer['name']
-        if not mirror:
+        mean = layer['type'] == 'MirrorMean'
+        if mean and behind:
+            raise PackError('layer %s: MirrorMeans stand side by side, and '
+                            'layers stand between it and %s' % (
+                                layer['name'], last))
+        for bottom in layer['bottom'] if last else ():
+            if mean != (bottom in before):
+                raise PackError('layer %s: reads %s, which %s' % (
+                    layer['name'], bottom, 'depends on a MirrorMean' if mean
+                    else 'is before the MirrorMean'))
+        if mean:
+            last = layer['name']
+        elif last:
+            behind = True
+        else:
             before.add(layer['name'])
 
 
 def tensor_forms(network):
     """{tensor: (dtype, shape)}, in order; a length None is free."""
-    check_mirror(network)
+    check_mirrors(network)
     sums, forms = {network['input']['name']: False}, {}
     for layer in network['layers']:
         check_members(layer)

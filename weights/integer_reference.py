@@ -228,14 +228,22 @@ def computed(layer, tensors, blobs):
         layer['name'], kind))
 
 
+def ancestors(network, want):
+    """The layers that a blob depends on, and its own."""
+    needed, layers = {want}, []
+    for layer in reversed(network['layers']):
+        if layer['name'] in needed:
+            needed.update(layer['bottom'])
+            layers.insert(0, layer)
+    return layers
+
+
 def forward(network, tensors, pixels, want):
     """The blob `want` of a few images."""
     source = network['input']
     blobs = {source['name']: (pixels.astype(np.int64),
                               column(source['zero_point']), 1.0)}
-    for layer in network['layers']:
-        if want in blobs:
-            break
+    for layer in ancestors(network, want):
         if layer['type'] == 'MirrorMean':
             q, zero, scale = blobs[layer['bottom'][0]]
             mirrored, _, _ = forward(network, tensors, pixels[..., ::-1],

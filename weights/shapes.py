@@ -133,19 +133,34 @@ def walk(network):
         yield layer, shape, wants
 
 
-def cost(network):
-    """A line for the model's card.  What a MirrorMean reads is computed for
-    the picture and for its mirror image."""
-    layers = list(walk(network))
-    mirrored = max([i for i, (layer, _, _) in enumerate(layers)
-                    if layer['type'] == 'MirrorMean'], default=-1)
-    sums, parameters = 0, {}
-    for i, (layer, shape, wants) in enumerate(layers):
+def multiply_adds(layers, wanted):
+    """Of an image, for what these blobs depend on.  What a MirrorMean reads is
+    computed for the picture and for its mirror image."""
+    runs, sums = dict.fromkeys(wanted, 1), 0
+    for layer, shape, wants in reversed(layers):
+        times = runs.get(layer['name'], 0)
         if layer['type'] in ('Convolution', 'InnerProduct'):
-            sums += (product(shape[1:]) * product(wants['weight']) *
-                     (2 if i < mirrored else 1))
+            sums += times * product(shape[1:]) * product(wants['weight'])
+        if times and layer['type'] == 'MirrorMean':
+            times = 2
+        for bottom in layer['bottom']:
+            runs[bottom] = max(times, runs.get(bottom, 0))
+    return sums
+
+
+def cost(network):
+    """A line for the model's card: of all that it has, and of each head alone
+    where there are several."""
+    layers, parameters = list(walk(network)), {}
+    for layer, _, wants in layers:
         for member, wanted in wants.items():
             if layer.get(member) is not None:
                 parameters[layer[member]] = product(wanted)
-    return '%d parameters, %.1f M multiply-adds an image' % (
-        sum(parameters.values()), sums / 1e6)
+    heads = network.get('heads', [])
+    alone = ['%s alone %.1f M' % (
+        head['name'], multiply_adds(layers, [head['latent']]) / 1e6)
+        for head in heads if len(heads) > 1]
+    return '%d parameters, %.1f M multiply-adds an image%s' % (
+        sum(parameters.values()),
+        multiply_adds(layers, [layer['name'] for layer, _, _ in layers]) / 1e6,
+        ' (%s)' % ', '.join(alone) if alone else '')

@@ -215,7 +215,7 @@ def write(args, model):
     heads = [d.head(name, features, head, classes) for name, head in named]
     export(args.file, d, heads, model['side'], model['mean'], model['std'],
            samples(args.out + '.calibrate.db', [args.data]),
-           mirror=features if model['mirror'] else None)
+           mirror=[features] if model['mirror'] else [])
 
 
 def main():

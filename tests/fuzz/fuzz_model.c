@@ -194,6 +194,19 @@ static void seed_filter(builder *b, const char *name, int rank,
   }
 }
 
+/* From the pixels, for a MirrorMean and a head of its own. */
+static void seed_branch(builder *b) {
+  static const int conv[4] = {5, 3, 2, 3}, second[2] = {12, 5};
+  seed_filter(b, "branch", 4, conv);
+  seed_filter(b, "second", 2, second);
+  builder_layer(b, "\"name\":\"narrow\",\"type\":\"Convolution\","
+                "\"bottom\":[\"data\"],\"num_output\":5,\"kernel_size\":"
+                "[2,3],\"weight\":\"branch.w\",\"multiplier\":"
+                "\"branch.m\",\"shift\":\"branch.s\",\"scale\":2");
+  builder_layer(b, "\"name\":\"branch\",\"type\":\"Pooling\",\"bottom\":"
+                "[\"narrow\"],\"pool\":\"AVE\",\"global_pooling\":true");
+}
+
 /* Integer networks, likewise. */
 static void seed_integer(builder *b, int which) {
   static const int conv[4] = {6, 3, 3, 3}, deep[4] = {6, 1, 2, 2};
@@ -232,8 +245,16 @@ static void seed_integer(builder *b, int which) {
   builder_layer(b, "\"name\":\"p\",\"type\":\"Pooling\",\"bottom\":[\"n\"],"
                 "\"pool\":\"%s\",\"kernel_size\":[%d,%d],\"stride\":[6,4]",
                 which ? "AVE" : "MAX", which ? 4 : 7, which ? 4 : 6);
+  if (which) seed_branch(b);
   builder_layer(b, "\"name\":\"pool\",\"type\":\"%s\",\"bottom\":[\"p\"]",
                 which ? "MirrorMean" : "Flatten");
+  if (which) {
+    builder_layer(b, "\"name\":\"mean\",\"type\":\"MirrorMean\","
+                  "\"bottom\":[\"branch\"]");
+    builder_layer(b, "\"name\":\"second\",\"type\":\"InnerProduct\","
+                  "\"bottom\":[\"mean\"],\"num_output\":12,\"weight\":"
+                  "\"second.w\",\"scales\":\"v\"");
+  }
   builder_layer(b, "\"name\":\"latent\",\"type\":\"InnerProduct\","
                 "\"bottom\":[\"pool\"],\"num_output\":12,\"weight\":"
                 "\"latent.w\",\"bias\":\"latent.b\",\"scales\":\"v\"");
@@ -246,7 +267,8 @@ static void seed_integer(builder *b, int which) {
   builder_layer(b, "\"name\":\"prob\",\"type\":\"Softmax\",\"bottom\":"
                 "[\"class\"],\"table\":\"t\",\"shift\":9");
   builder_member(b, "\"heads\":[{\"name\":\"h\",\"latent\":\"code\","
-                 "\"features\":\"pool\",\"classifier\":\"prob\"}]");
+                 "\"features\":\"pool\",\"classifier\":\"prob\"}%s]",
+                 which ? ",{\"name\":\"g\",\"latent\":\"second\"}" : "");
 }
 
 /* The types that networks of other frameworks bring, in float32. */

@@ -145,28 +145,29 @@ static inline void net_compute(net *t, int from, int to) {
 }
 
 /* The whole network on one image, every blob that of the picture as it is, and
-** the mean of both at the MirrorMean. */
+** the mean of both at the MirrorMeans. */
 static inline void net_run(net *t, const float *image) {
-  net_blob *in = &t->blobs[0];
-  size_t n = net_size(in), w = (size_t)in->w, mean = 0;
-  int64_t *other = NULL;
-  if (t->mirror >= 0) {
-    for (size_t i = 0; i < n; i++) {
-      in->q[i] = (int64_t)image[i / w * w + w - 1 - i % w];
-    }
-    net_compute(t, 0, t->mirror + 1);
-    mean = net_size(&t->blobs[t->mirror + 1]);
-    other = net_alloc(mean, sizeof(*other));
-    memcpy(other, t->blobs[t->mirror + 1].q, mean * sizeof(*other));
+  net_blob *in = &t->blobs[0], *means = &t->blobs[t->mirror + 1];
+  size_t n = net_size(in), w = (size_t)in->w;
+  int behind = t->mirrors ? t->mirror + t->mirrors : 0;
+  int64_t *other[NET_MAX] = {NULL};
+  for (size_t i = 0; i < n; i++) {
+    in->q[i] = (int64_t)image[i / w * w + w - 1 - i % w];
+  }
+  if (t->mirrors) net_compute(t, 0, behind);
+  for (int j = 0; j < t->mirrors; j++) {
+    other[j] = net_alloc(net_size(&means[j]), sizeof(*other[j]));
+    memcpy(other[j], means[j].q, net_size(&means[j]) * sizeof(*other[j]));
   }
   for (size_t i = 0; i < n; i++) in->q[i] = (int64_t)image[i];
-  net_compute(t, 0, t->mirror + 1);
-  for (size_t i = 0; i < mean; i++) {
-    int64_t *q = &t->blobs[t->mirror + 1].q[i];
-    *q = (*q + other[i] + 1) / 2;
+  net_compute(t, 0, behind);
+  for (int j = 0; j < t->mirrors; j++) {
+    for (size_t i = 0; i < net_size(&means[j]); i++) {
+      means[j].q[i] = (means[j].q[i] + other[j][i] + 1) / 2;
+    }
+    free(other[j]);
   }
-  free(other);
-  net_compute(t, t->mirror + 1, t->count);
+  net_compute(t, behind, t->count);
 }
 
 /* Value i of a blob as a number: exact in double, then rounded once. */

@@ -44,7 +44,8 @@ typedef struct net {
   int groups, each;    /* and so many groups and outputs of a group; or 0 */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
-  int count, mirror;   /* layers; the MirrorMean, -1 */
+  int count;
+  int mirror, mirrors; /* the first MirrorMean, -1, and how many in a row */
 } net;
 
 /* Numbers ----------------------------------------------------------------- */
@@ -497,7 +498,7 @@ static inline int net_add(net *t, nn_type type, int bottoms, const int *bottom,
       } else {
         net_top(t, in->c, in->h, in->w, in, 1);
       }
-      if (type == NN_MIRROR_MEAN) t->mirror = t->count;
+      if (type == NN_MIRROR_MEAN && !t->mirrors++) t->mirror = t->count;
       builder_layer(&t->b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":"
                     "[\"l%d\"]", name,
                     type == NN_FLATTEN ? "Flatten"

@@ -360,7 +360,7 @@ static void add_random(net *t) {
       if (in->scale[c] != in->scale[0]) type = NN_SIGMOID;
     }
   } else if (type == NN_MIRROR_MEAN && t->mirror >= 0) {
-    type = NN_INNER_PRODUCT;
+    type = NN_INNER_PRODUCT;   /* more of them: add_mirrors */
   } else if (net_size(in) > 3000) {
     type = NN_INNER_PRODUCT;
   }
@@ -371,14 +371,27 @@ static void add_random(net *t) {
           builder_pick(&t->b, 0, 4) ? 0 : builder_pick(&t->b, 1, 2));
 }
 
+/* Beside a MirrorMean that was added last, some of other blobs before it. */
+static int add_mirrors(net *t) {
+  if (t->mirrors != 1 || t->mirror != t->count - 1) return 0;
+  for (int i = builder_pick(&t->b, 0, 3); i > 0 && t->count < NET_MAX; i--) {
+    int from = builder_pick(&t->b, 0, t->mirror);
+    if (!t->blobs[from].sums) net_add(t, NN_MIRROR_MEAN, 1, &from, 0);
+  }
+  return t->mirrors > 1;
+}
+
 static void test_graphs(void **state) {
-  int in_place = 0, mirrors = 0, early = 0;
+  int in_place = 0, mirrors = 0, early = 0, several = 0;
   (void)state;
   for (int i = 0; i < 150; i++) {
     net t;
     uint8_t *file;
     net_open(&t, 2000 + (uint64_t)i, 1 + i % 9, 3 + i % 6, 3 + i % 7);
-    while (t.count < 2 + i % (NET_MAX - 1)) add_random(&t);
+    while (t.count < 2 + i % (NET_MAX - 1)) {
+      add_random(&t);
+      several += add_mirrors(&t);
+    }
     nn_model *model = open_net(&t, &file);
     for (int j = 0; j < t.count; j++) {
       in_place += model->layers[j].in_place >= 0;
@@ -393,6 +406,7 @@ static void test_graphs(void **state) {
   /* the graphs do contain what they are to test */
   assert_true(in_place > 100);
   assert_true(mirrors > 20);
+  assert_true(several > 10);
   assert_true(early > 5);
 }
 

@@ -314,18 +314,48 @@ static void test_networks_refused(void **state) {
   builder_layer(&b, "\"name\":\"x\",\"type\":\"MirrorMean\","
                 "\"bottom\":[\"data\"]");
   refused_network(&b, "layer x: MirrorMean is for integer networks alone");
-  for (int i = 0; i < 3; i++) {
+}
+
+/* What may not be said of MirrorMeans; the others of these are taken. */
+static void test_mirror_means(void **state) {
+  static const struct {
+    const char *type, *bottom, *why;
+    int behind;   /* layers behind m, before x */
+  } wrong[] = {
+      {"ReLU", "r", "layer x: its bottom r lies before the MirrorMean", 0},
+      {"ReLU", "data", "layer x: its bottom data lies before the MirrorMean",
+       0},
+      {"ReLU", "r", "layer x: its bottom r lies before the MirrorMean", 1},
+      {"MirrorMean", "m", "layer x: its bottom m depends on a MirrorMean", 0},
+      {"MirrorMean", "s", "layer x: its bottom s depends on a MirrorMean", 1},
+      {"MirrorMean", "r", "layer x: MirrorMeans stand side by side, and layers "
+       "stand between it and m", 1},
+      {"MirrorMean", "r", NULL, 0},
+      {"MirrorMean", "data", NULL, 0},
+      {"ReLU", "m", NULL, 1}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+    builder b;
+    size_t n;
     open_case(&b, "[0,0,0]");
     builder_layer(&b, "\"name\":\"r\",\"type\":\"ReLU\","
                   "\"bottom\":[\"data\"]");
     builder_layer(&b, "\"name\":\"m\",\"type\":\"MirrorMean\","
                   "\"bottom\":[\"r\"]");
+    if (wrong[i].behind) {
+      builder_layer(&b, "\"name\":\"s\",\"type\":\"ReLU\","
+                    "\"bottom\":[\"m\"]");
+    }
     builder_layer(&b, "\"name\":\"x\",\"type\":\"%s\",\"bottom\":[\"%s\"]",
-                  i == 2 ? "MirrorMean" : "ReLU",
-                  i == 0 ? "r" : i == 1 ? "data" : "m");
-    refused_network(&b, i == 2 ? "layer x: a network has one MirrorMean, and m"
-                    : i ? "layer x: its bottom data lies before the MirrorMean"
-                        : "layer x: its bottom r lies before the MirrorMean");
+                  wrong[i].type, wrong[i].bottom);
+    if (wrong[i].why) {
+      refused_network(&b, wrong[i].why);
+      continue;
+    }
+    uint8_t *file = builder_finish(&b, &n);
+    nn_model_close(opened(file, n));
+    free(file);
+    builder_close(&b);
   }
 }
 
@@ -374,6 +404,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_refused),
       cmocka_unit_test(test_networks_refused),
+      cmocka_unit_test(test_mirror_means),
       cmocka_unit_test(test_worst_sums),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
