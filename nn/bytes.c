@@ -12,7 +12,9 @@
 */
 #include <string.h>
 
-#include "nn_int.h"
+#include "floats.h"
+
+#define BYTES_POSITIONS 64   /* of a task */
 
 static size_t bytes_positions(const nn_int_step *s, const nn_blob *blob) {
   return (size_t)s->n * (size_t)blob->h * (size_t)blob->w;
@@ -167,14 +169,24 @@ static void bytes_lrn_at(const nn_int_step *s, const uint8_t *from,
   memset(to + in->c, 0, nn_int_stride(in) - (size_t)in->c);
 }
 
-static void bytes_lrn(const nn_int_step *s) {
+static void bytes_lrn_task(void *context, size_t task, int worker) {
+  const nn_int_step *s = context;
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
   size_t stride = nn_int_stride(in), positions = bytes_positions(s, in);
+  size_t p = task * BYTES_POSITIONS, end = p + BYTES_POSITIONS;
   const uint8_t *from = s->in[0];
   uint8_t *to = s->out;
-  for (size_t p = 0; p < positions; p++) {
+  (void)worker;
+  for (; p < end && p < positions; p++) {
     bytes_lrn_at(s, from + p * stride, to + p * stride);
   }
+}
+
+static void bytes_lrn(const nn_int_step *s) {
+  nn_int_step step = *s;
+  size_t positions = bytes_positions(s, &s->blobs[s->layer->bottom[0]]);
+  nn_team_run(s->team, nn_pieces(positions, BYTES_POSITIONS), bytes_lrn_task,
+              &step);
 }
 
 static int64_t bytes_exponential(const nn_whole *w, int64_t below) {
@@ -293,8 +305,12 @@ nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err) {
 }
 
 size_t nn_int_scratch(const nn_layer *layer, const nn_blob *blobs) {
+  size_t whole;
   switch (layer->type) {
     case NN_CONVOLUTION:
+      whole = nn_whole_scratch(layer, blobs);
+      if (whole > nn_packed_scratch(layer)) return whole;
+      return nn_packed_scratch(layer);
     case NN_INNER_PRODUCT: return nn_packed_scratch(layer);
     case NN_POOLING:
       if (!layer->average) return 0;

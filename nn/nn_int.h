@@ -401,6 +401,7 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
 /* whole.c: convolutions of 3x3 and 5x5, where words go with the form: ready()
 ** is for every layer, run() for those of which it made words. */
 nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err);
+size_t nn_whole_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_whole_run(const nn_int_step *step);
 
 /* crosscheck.c: the same by sgemm on floats that are whole numbers. */

@@ -17,6 +17,11 @@
 ** MirrorMean keeps its result of the first time and takes the mean at the
 ** second.  They stand side by side, before all that reads them.
 **
+** Up to the first inner product a batch goes by groups of a few images.  On
+** several threads each takes groups of its own, so that what a layer writes
+** stays in the cache of the core that reads it next; only images that are left
+** over, and a single one, are shared by the team within each layer.
+**
 ** A batch whose memory would exceed one allocation is run in pieces.
 */
 #include <string.h>
@@ -28,6 +33,8 @@
 #define RUN_BLOBS 64                          /* asked for at once */
 #define RUN_GROUP 8                           /* images of the first part */
 #define RUN_CACHED ((size_t)1 << 18)          /* slots that they may take */
+#define RUN_SPREAD ((size_t)1 << 24)          /* and threads together */
+#define RUN_APART 16                          /* slots between two arenas */
 #define RUN_ONCE 1
 #define RUN_TWICE 3                           /* for the mirror image too */
 
@@ -45,12 +52,24 @@ typedef struct run_pass {
   int last;                          /* layers, up to that asked for last */
   int batch;                         /* images in memory */
   int group;                         /* of them, at once in the first part */
-  int first, n;                      /* of them, those that run now */
+  int spread;                        /* threads that take groups alone, or 1 */
+  int alone;                         /* images of such groups, of the batch */
   int mirrored;
   const float *input;                /* of the batch */
   nn_team *team;
   float *arena, *batch_arena, *scratch, *private_scratch;
+  size_t apart;                      /* from one thread's arena to the next */
+  size_t scratch_apart;              /* likewise, of its scratch */
 } run_pass;
+
+/* Images that go through layers together, and who computes them: the team, or
+** one of its threads alone. */
+typedef struct run_part {
+  const run_pass *pass;
+  int first, n;                      /* of the batch */
+  nn_team *team;
+  float *arena, *scratch, *private_scratch;
+} run_part;
 
 /* What runs --------------------------------------------------------------- */
 
@@ -98,43 +117,46 @@ static void run_fold(run_pass *pass) {
 /* Layers ------------------------------------------------------------------ */
 
 /* Where the images that run now have their part of a blob. */
-static float *run_place(const run_pass *pass, int blob) {
+static float *run_place(const run_part *part, int blob) {
+  const run_pass *pass = part->pass;
   const nn_blob *b = &pass->model->blobs[blob];
-  if (!b->batched) return pass->arena + b->offset * (size_t)pass->group;
+  if (!b->batched) return part->arena + b->offset * (size_t)pass->group;
   return pass->batch_arena + b->offset * (size_t)pass->batch +
-         (size_t)pass->first * b->slots;
+         (size_t)part->first * b->slots;
 }
 
-static float *run_wanted(const run_pass *pass, int blob) {
-  float *want = pass->want[blob];
-  return want ? want + (size_t)pass->first * pass->model->blobs[blob].size
+static float *run_wanted(const run_part *part, int blob) {
+  float *want = part->pass->want[blob];
+  return want ? want +
+                    (size_t)part->first * part->pass->model->blobs[blob].size
               : NULL;
 }
 
-static void run_float(const run_pass *pass, int i) {
+static void run_float(const run_part *part, int i) {
+  const run_pass *pass = part->pass;
   const nn_model *model = pass->model;
   const nn_layer *layer = &model->layers[i];
   nn_step step;
   step.layer = layer;
   step.blobs = model->blobs;
-  step.n = pass->n;
-  step.scratch = pass->scratch;
+  step.n = part->n;
+  step.scratch = part->scratch;
   step.blas = pass->blas;
-  step.out = run_wanted(pass, layer->top);
-  if (!step.out) step.out = run_place(pass, layer->top);
+  step.out = run_wanted(part, layer->top);
+  if (!step.out) step.out = run_place(part, layer->top);
   for (int j = 0; j < layer->bottoms; j++) {
     int bottom = layer->bottom[j];
-    step.in[j] = run_wanted(pass, bottom);
+    step.in[j] = run_wanted(part, bottom);
     if (!bottom) {
-      step.in[j] = pass->input + (size_t)pass->first * model->blobs[0].size;
+      step.in[j] = pass->input + (size_t)part->first * model->blobs[0].size;
     } else if (!step.in[j]) {
-      step.in[j] = run_place(pass, bottom);
+      step.in[j] = run_place(part, bottom);
     }
   }
   if (pass->done[i]) {
     if (step.out != step.in[0]) {
       memcpy(step.out, step.in[0], model->blobs[layer->top].size *
-                                       (size_t)pass->n * sizeof(float));
+                                       (size_t)part->n * sizeof(float));
     }
     return;
   }
@@ -143,13 +165,14 @@ static void run_float(const run_pass *pass, int i) {
   step.scale = pass->folded[i] ? layer->folded_scale : NULL;
   step.bias = pass->folded[i] ? layer->folded_bias : layer->bias;
   step.form = model->floats;
-  step.team = pass->team;
-  step.private_scratch = pass->private_scratch;
+  step.team = part->team;
+  step.private_scratch = part->private_scratch;
   if (pass->engine == NN_REFERENCE) nn_layer_reference(&step);
   else nn_layer_fast(&step);
 }
 
-static void run_integer(const run_pass *pass, int i) {
+static void run_integer(const run_part *part, int i) {
+  const run_pass *pass = part->pass;
   const nn_model *model = pass->model;
   const nn_layer *layer = &model->layers[i];
   int product =
@@ -157,65 +180,94 @@ static void run_integer(const run_pass *pass, int i) {
   nn_int_step step;
   step.layer = layer;
   step.blobs = model->blobs;
-  step.n = pass->n;
+  step.n = part->n;
   step.mirrored = pass->mirrored;
-  step.scratch = pass->scratch;
+  step.scratch = part->scratch;
   step.form = pass->form;
   step.blas = pass->blas;
-  step.team = pass->team;
-  step.private_scratch = pass->private_scratch;
-  step.out = run_place(pass, layer->top);
+  step.team = part->team;
+  step.private_scratch = part->private_scratch;
+  step.out = run_place(part, layer->top);
   for (int j = 0; j < layer->bottoms; j++) {
-    step.in[j] = run_place(pass, layer->bottom[j]);
+    step.in[j] = run_place(part, layer->bottom[j]);
   }
   if (pass->engine == NN_REFERENCE) nn_int_reference(&step);
   else if (pass->engine == NN_BLAS && product) nn_crosscheck_run(&step);
   else nn_int_fast(&step);
-  float *want = run_wanted(pass, layer->top);
+  float *want = run_wanted(part, layer->top);
   if (want && pass->mirrored == (layer->type == NN_MIRROR_MEAN)) {
-    nn_int_values(&model->blobs[layer->top], pass->n, step.out, want);
+    nn_int_values(&model->blobs[layer->top], part->n, step.out, want);
   }
 }
 
 /* The images that run now, for the first layer to read. */
-static void run_input(const run_pass *pass) {
+static void run_input(const run_part *part) {
+  const run_pass *pass = part->pass;
   const nn_blob *input = &pass->model->blobs[0];
-  const float *from = pass->input + (size_t)pass->first * input->size;
-  float *want = run_wanted(pass, 0), *to = run_place(pass, 0);
+  const float *from = pass->input + (size_t)part->first * input->size;
+  float *want = run_wanted(part, 0), *to = run_place(part, 0);
   if (pass->model->kind == NN_FLOAT32) {
-    if (want) memcpy(want, from, input->size * (size_t)pass->n * sizeof(float));
+    if (want) memcpy(want, from, input->size * (size_t)part->n * sizeof(float));
     return;
   }
-  for (size_t i = 0; i < (size_t)pass->n; i++) {
+  for (size_t i = 0; i < (size_t)part->n; i++) {
     nn_int_pixels(input, from + i * input->size, pass->mirrored,
                   (uint8_t *)(to + i * input->slots));
   }
-  if (want && !pass->mirrored) nn_int_values(input, pass->n, to, want);
+  if (want && !pass->mirrored) nn_int_values(input, part->n, to, want);
 }
 
-static void run_layers(const run_pass *pass, int from, int to) {
+static void run_layers(const run_part *part, int from, int to) {
+  const run_pass *pass = part->pass;
   for (int i = from; i < to; i++) {
     if (!(pass->needed[i] >> pass->mirrored & 1)) continue;
-    if (pass->model->kind == NN_INTEGER) run_integer(pass, i);
-    else run_float(pass, i);
+    if (pass->model->kind == NN_INTEGER) run_integer(part, i);
+    else run_float(part, i);
   }
 }
 
 /* Batches ----------------------------------------------------------------- */
 
+/* Images [first, first + n), by the team or by its thread `worker` alone. */
+static run_part run_part_of(const run_pass *pass, nn_team *team, int worker,
+                            int first, int n) {
+  size_t w = (size_t)worker;
+  return (run_part){.pass = pass,
+                    .first = first,
+                    .n = n,
+                    .team = team,
+                    .arena = pass->arena + w * pass->apart,
+                    .scratch = pass->scratch + w * pass->scratch_apart,
+                    .private_scratch =
+                        pass->private_scratch + w * NN_FLOAT_SCRATCH};
+}
+
+/* The group that begins with image `first`, of those before `end`, through the
+** first part of the network. */
+static int run_first(const run_pass *pass, nn_team *team, int worker,
+                     int first, int end) {
+  int n = end - first < pass->group ? end - first : pass->group;
+  run_part part = run_part_of(pass, team, worker, first, n);
+  run_input(&part);
+  run_layers(&part, 0, pass->model->first_batched);
+  return n;
+}
+
+static void run_task(void *context, size_t task, int worker) {
+  const run_pass *pass = context;
+  run_first(pass, NULL, worker, (int)task * pass->group, pass->alone);
+}
+
 /* Layers [0, to): those of the first part for each group, then for all. */
 static void run_start(run_pass *pass, int to) {
-  int middle = pass->model->first_batched;
-  if (middle > to) middle = to;
-  for (pass->first = 0; pass->first < pass->batch; pass->first += pass->n) {
-    int left = pass->batch - pass->first;
-    pass->n = left < pass->group ? left : pass->group;
-    run_input(pass);
-    run_layers(pass, 0, middle);
+  int first = pass->alone;
+  nn_team_run(pass->team, nn_pieces((size_t)first, (size_t)pass->group),
+              run_task, pass);
+  while (first < pass->batch) {
+    first += run_first(pass, pass->team, 0, first, pass->batch);
   }
-  pass->first = 0;
-  pass->n = pass->batch;
-  run_layers(pass, middle, to);
+  run_part all = run_part_of(pass, pass->team, 0, 0, pass->batch);
+  run_layers(&all, pass->model->first_batched, to);
 }
 
 static void run_batch(run_pass *pass) {
@@ -228,7 +280,8 @@ static void run_batch(run_pass *pass) {
     run_start(pass, behind);
   }
   pass->mirrored = 0;
-  run_layers(pass, behind, pass->last);
+  run_part all = run_part_of(pass, pass->team, 0, 0, pass->batch);
+  run_layers(&all, behind, pass->last);
 }
 
 /* Images that run at once in the first part: of an integer network as many as
@@ -241,6 +294,37 @@ static int run_group(const nn_model *model, int batch) {
   return group < 1 ? 1 : group < (size_t)batch ? (int)group : batch;
 }
 
+/* Whether threads may go through the first part side by side: not where a layer
+** of it reads what is kept of the whole batch, as packed.c looks at three bytes
+** behind an image. */
+static int run_separate(const nn_model *model) {
+  for (int i = 0; i < model->first_batched; i++) {
+    const nn_layer *layer = &model->layers[i];
+    for (int j = 0; j < layer->bottoms; j++) {
+      if (model->blobs[layer->bottom[j]].batched) return 0;
+    }
+  }
+  return 1;
+}
+
+/* Groups, and the threads that take them alone: each as many images. */
+static void run_divide(run_pass *pass, int batch, size_t scratch) {
+  const nn_model *model = pass->model;
+  int threads = nn_team_size(pass->team), each = batch / threads;
+  pass->spread = 1;
+  pass->group = run_group(model, batch);
+  pass->apart = model->arena * (size_t)pass->group + RUN_APART;
+  pass->scratch_apart = scratch;
+  if (threads < 2 || !each || !run_separate(model)) return;
+  size_t most = (size_t)run_group(model, each);
+  size_t group = nn_pieces((size_t)each, nn_pieces((size_t)each, most));
+  size_t apart = model->arena * group + RUN_APART;
+  if (apart + scratch > RUN_SPREAD / (size_t)threads) return;
+  pass->spread = threads;
+  pass->group = (int)group;
+  pass->apart = apart;
+}
+
 /* All images, in pieces of as many as memory for one allocation holds. */
 static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
                             const float *input, int batch, nn_error *err) {
@@ -250,10 +334,11 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
       scratch < nn_crosscheck_scratch()) {
     scratch = nn_crosscheck_scratch();
   }
+  scratch = nn_pieces(scratch, RUN_APART) * RUN_APART;
   size_t private = (size_t)nn_team_size(pass->team) * NN_FLOAT_SCRATCH;
-  pass->group = run_group(model, batch);
-  size_t arena = model->arena * (size_t)pass->group;
-  size_t fixed = private + arena + scratch;
+  run_divide(pass, batch, scratch);
+  size_t arena = pass->apart * (size_t)pass->spread;
+  size_t fixed = private + arena + scratch * (size_t)pass->spread;
   if (fixed > RUN_SLOTS || each > RUN_SLOTS - fixed) {
     return nn_fail(err, NN_NOMEM, "out of memory");
   }
@@ -267,6 +352,8 @@ static nn_status run_pieces(const nn_memory *mem, run_pass *pass,
   pass->scratch = pass->private_scratch + private;
   for (int done = 0; done < batch; done += pass->batch) {
     pass->batch = batch - done < piece ? batch - done : piece;
+    pass->alone = pass->spread < 2 ? 0 : pass->batch / pass->spread *
+                                             pass->spread;
     pass->input = input + (size_t)done * model->blobs[0].size;
     run_batch(pass);
     for (int b = 0; b <= model->layer_count; b++) {

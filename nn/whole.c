@@ -14,10 +14,12 @@
 ** to them is to add; it is enough that four times the result fits 32 bits,
 ** which is known of each filter when the model is opened.  So every code stays
 ** what the definition says, and 3x3 takes 16 products where 36 would be; 5x5 is
-** cut into pieces (cut.c).
+** cut into pieces, and 11x11 with stride 4 is 3x3 over cells of 4x4 positions,
+** whose channels are those of all sixteen (cut.c).
 **
 ** The input's bytes lie with their channels together, as B' wants them; what is
-** outside of the image has the zero point.  A task takes some tiles of 2x2
+** outside of the image has the zero point.  Where there is a stride an image is
+** copied cell by cell first.  A task takes some tiles of 2x2
 ** outputs: all that B' makes of them stays in the second cache, and the weights
 ** pass by, sixteen outputs at a time.  Where there are too few tiles for the
 ** threads the outputs are divided, and each part does its own B'.
@@ -28,7 +30,7 @@
 ** Of the time four fifths are the products, at 65 to 80 % of what VPMADDWD can
 ** do (Zen 3); the rest are bytes again (integer.c), A' and B'.
 **
-** Not here: strides, few channels (packed.c).
+** Not here: few channels, and strides by which cutting saves little (packed.c).
 */
 #include <string.h>
 
@@ -60,13 +62,18 @@ typedef struct whole_job {
   size_t each, strips;           /* tiles of a task */
   size_t inputs, outputs;        /* of a group */
   size_t blocks, part, parts;    /* of 16 outputs: of all groups, of a task */
+  const uint8_t *from;           /* the input, or an image's cells */
+  int64_t rows, columns;         /* of it, */
+  size_t image, row, position;   /* and bytes from one to the next */
+  int64_t top_pad, left_pad;
+  size_t first;                  /* the image at hand, if they come singly */
 } whole_job;
 
 /* The cut ----------------------------------------------------------------- */
 
 /* Channels as they are multiplied: whole vectors. */
 static size_t whole_depth(const nn_layer *l, const nn_blob *in) {
-  return nn_pieces((size_t)(in->c / l->group), WHOLE_LANES) * WHOLE_LANES;
+  return nn_pieces(nn_cut_depth(l, in), WHOLE_LANES) * WHOLE_LANES;
 }
 
 static nn_cut whole_cut(const nn_layer *l, const nn_blob *in) {
@@ -93,15 +100,13 @@ static int whole_small(const nn_layer *l, const nn_blob *in,
   return 1;
 }
 
-static int whole_fits(const nn_layer *l, const nn_blob *blobs) {
+/* Whether it can be cut, whatever its weights are. */
+static int whole_shape(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  if (l->stride[0] != 1 || l->stride[1] != 1 ||
-      in->c / l->group < WHOLE_LEAST || top->c / l->group < WHOLE_LEAST ||
-      top->h * top->w < 16 || !nn_cut_saves(l)) {
-    return 0;
-  }
-  return whole_cut(l, in).total * NN_PAIR_ROWS <= WHOLE_VALUES &&
-         whole_small(l, in, top);
+  return l->type == NN_CONVOLUTION && nn_cut_depth(l, in) >= WHOLE_LEAST &&
+         top->c / l->group >= WHOLE_LEAST && top->h * top->w >= 16 &&
+         nn_cut_saves(l) &&
+         whole_cut(l, in).total * NN_PAIR_ROWS <= WHOLE_VALUES;
 }
 
 /* Weights ----------------------------------------------------------------- */
@@ -125,15 +130,22 @@ static void whole_filter(int g[3][3], int out[16]) {
   }
 }
 
-/* Piece (py, px) of the filter at w, as output o of its block, channel c. */
+/* Piece (py, px) of the filter at w, one of a channel, in phase (y, x) of the
+** strides, as output o of its block and channel c of the cells. */
 static void whole_pack(const nn_layer *l, const nn_cut *cut, const int8_t *w,
-                       size_t py, size_t px, size_t c, size_t o, int16_t *to) {
+                       size_t py, size_t px, size_t phase, size_t c, size_t o,
+                       int16_t *to) {
   int g[3][3] = {{0}}, u[16];
   size_t high = py < cut->y.threes ? 3 : 2, wide = px < cut->x.threes ? 3 : 2;
-  w += nn_cut_start(&cut->y, py) * (size_t)l->kernel[1] +
-       nn_cut_start(&cut->x, px);
-  for (size_t i = 0; i < high; i++, w += l->kernel[1]) {
-    for (size_t j = 0; j < wide; j++) g[i][j] = w[j];
+  size_t kernel = (size_t)l->kernel[1];
+  for (size_t i = 0; i < high; i++) {
+    size_t y = (nn_cut_start(&cut->y, py) + i) * cut->y.stride +
+               phase / cut->x.stride;
+    for (size_t j = 0; j < wide && y < (size_t)l->kernel[0]; j++) {
+      size_t x = (nn_cut_start(&cut->x, px) + j) * cut->x.stride +
+                 phase % cut->x.stride;
+      if (x < kernel) g[i][j] = w[y * kernel + x];
+    }
   }
   whole_filter(g, u);
   for (size_t i = 0; i < 16; i++) {
@@ -145,15 +157,28 @@ static void whole_pack(const nn_layer *l, const nn_cut *cut, const int8_t *w,
   }
 }
 
+/* All pieces and phases of the filter of one channel and output. */
+static void whole_channel(const nn_layer *l, const nn_cut *cut,
+                          const int8_t *w, size_t inputs, size_t c, size_t o,
+                          int16_t *to) {
+  size_t pieces = cut->y.pieces * cut->x.pieces;
+  size_t phases = cut->y.stride * cut->x.stride;
+  for (size_t i = 0; i < pieces * phases; i++) {
+    size_t p = i / phases, phase = i % phases;
+    whole_pack(l, cut, w, p / cut->x.pieces, p % cut->x.pieces, phase,
+               phase * inputs + c, o, to);
+  }
+}
+
 /* Nothing of a layer that does not fit; of others, as [group][block][place]
 ** [pair of channels][output of the block][2]. */
 nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  if (layer->type != NN_CONVOLUTION || !nn_words_of(model->form) ||
-      !whole_fits(layer, model->blobs)) {
+  const nn_blob *in = &model->blobs[layer->bottoms ? layer->bottom[0] : 0];
+  const nn_blob *top = &model->blobs[layer->top];
+  if (!nn_words_of(model->form) || !whole_shape(layer, model->blobs) ||
+      !whole_small(layer, in, top)) {
     return NN_OK;
   }
-  const nn_blob *in = &model->blobs[layer->bottom[0]];
-  const nn_blob *top = &model->blobs[layer->top];
   nn_cut cut = whole_cut(layer, in);
   size_t outputs = (size_t)(top->c / layer->group);
   size_t inputs = (size_t)(in->c / layer->group);
@@ -167,13 +192,70 @@ nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   for (size_t o = 0; o < (size_t)top->c; o++) {
     size_t at = o / outputs * blocks + o % outputs / NN_INT_BLOCK;
     for (size_t c = 0; c < inputs; c++, w += taps) {
-      for (size_t p = 0; p < cut.y.pieces * cut.x.pieces; p++) {
-        whole_pack(layer, &cut, w, p / cut.x.pieces, p % cut.x.pieces, c,
-                   o % outputs % NN_INT_BLOCK, to + at * block);
-      }
+      whole_channel(layer, &cut, w, inputs, c, o % outputs % NN_INT_BLOCK,
+                    to + at * block);
     }
   }
   return NN_OK;
+}
+
+/* Cells ------------------------------------------------------------------- */
+
+static int whole_strides(const nn_layer *l) {
+  return l->stride[0] > 1 || l->stride[1] > 1;
+}
+
+/* The cells of an image that whole tiles look at, for B' to read in place of
+** the input. */
+static void whole_cells(whole_job *job) {
+  const nn_cut *cut = &job->cut;
+  job->rows = (int64_t)(2 * job->high + cut->y.taps - 1);
+  job->columns = (int64_t)(2 * job->wide + cut->x.taps - 1);
+  job->position = job->inputs * (size_t)job->layer->group;
+  /* copying four bytes for three writes behind the last */
+  job->row = (size_t)job->columns * job->position + sizeof(uint32_t);
+  job->image = (size_t)job->rows * job->row;
+  job->top_pad = job->left_pad = 0;
+}
+
+/* n channels of a position.  A pixel's are read and written as four: the fourth
+** is written over by what comes next. */
+static inline void whole_copy(uint8_t *to, const uint8_t *from, size_t n,
+                              const int pixel) {
+  if (pixel) memcpy(to, from, sizeof(uint32_t));
+  else memcpy(to, from, n);
+}
+
+/* Row `at` of the cells: of each the positions of a stride, row by row, group
+** by group. */
+WHOLE_INLINE whole_cell_row(const whole_job *job, size_t at, const int pixel) {
+  const nn_layer *l = job->layer;
+  const nn_blob *in = job->in;
+  size_t down = job->cut.y.stride, across = job->cut.x.stride;
+  size_t groups = (size_t)l->group, each = (size_t)in->c / groups;
+  int64_t stride = (int64_t)nn_int_stride(in);
+  const uint8_t *image =
+      (const uint8_t *)job->step->in[0] + job->first * in->slots * 4;
+  uint8_t *to = (uint8_t *)job->step->scratch + at * job->row;
+  for (size_t i = 0; i < (size_t)job->columns * groups * down; i++) {
+    size_t g = i / down % groups;
+    int64_t y = (int64_t)(at * down + i % down) - l->pad[0];
+    int64_t x = (int64_t)(i / down / groups * across) - l->pad[1];
+    const uint8_t *outside = l->whole.outside + g * each;
+    int64_t from = (y * in->w + x) * stride + (int64_t)(g * each);
+    int inside = y >= 0 && y < in->h;
+    for (size_t j = 0; j < across; j++, x++, from += stride, to += each) {
+      int seen = inside && x >= 0 && x < in->w;
+      whole_copy(to, seen ? image + from : outside, each, pixel);
+    }
+  }
+}
+
+static void whole_cell_task(void *context, size_t at, int worker) {
+  const whole_job *job = context;
+  (void)worker;
+  if (job->in->c <= 4 && job->layer->group == 1) whole_cell_row(job, at, 1);
+  else whole_cell_row(job, at, 0);
 }
 
 /* The input --------------------------------------------------------------- */
@@ -224,18 +306,16 @@ WHOLE_INLINE whole_piece(const uint8_t *const *d, size_t n, const size_t high,
 ** first channel on. */
 static void whole_look(const whole_job *job, size_t g, size_t tile, size_t py,
                        size_t px, const uint8_t *d[16]) {
-  const nn_blob *in = job->in;
   size_t image = tile / (job->wide * job->high), first = g * job->inputs;
-  const uint8_t *from = (const uint8_t *)job->step->in[0] +
-                        image * in->slots * 4 + first;
+  const uint8_t *from = job->from + image * job->image + first;
   int64_t y = (int64_t)(tile / job->wide % job->high * 2 +
-                        nn_cut_start(&job->cut.y, py)) - job->layer->pad[0];
+                        nn_cut_start(&job->cut.y, py)) - job->top_pad;
   int64_t x = (int64_t)(tile % job->wide * 2 +
-                        nn_cut_start(&job->cut.x, px)) - job->layer->pad[1];
+                        nn_cut_start(&job->cut.x, px)) - job->left_pad;
   for (int i = 0; i < 16; i++) {
     int64_t iy = y + i / 4, ix = x + i % 4;
-    int inside = iy >= 0 && iy < in->h && ix >= 0 && ix < in->w;
-    d[i] = inside ? from + (size_t)(iy * in->w + ix) * nn_int_stride(in)
+    int inside = iy >= 0 && iy < job->rows && ix >= 0 && ix < job->columns;
+    d[i] = inside ? from + (size_t)iy * job->row + (size_t)ix * job->position
                   : job->layer->whole.outside + first;
   }
 }
@@ -318,7 +398,7 @@ static void whole_outputs(const whole_job *job, size_t tile, size_t n,
   for (size_t t = tile; t < tile + n; t++, m += NN_INT_BLOCK) {
     int32_t sums[4][NN_INT_BLOCK];
     size_t y = t / job->wide % job->high * 2, x = t % job->wide * 2;
-    size_t row = t / (job->wide * job->high) * h + y;
+    size_t row = (job->first + t / (job->wide * job->high)) * h + y;
     whole_sums(m, n * NN_INT_BLOCK, sums);
     for (size_t i = 0; i < 4; i++) {
       if (y + i / 2 >= h || x + i % 2 >= w) continue;
@@ -378,21 +458,57 @@ static void whole_divide(whole_job *job, size_t threads) {
   job->parts = nn_pieces(job->blocks, job->part);
 }
 
+static void whole_open(const nn_layer *l, const nn_blob *blobs,
+                       whole_job *job) {
+  const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
+  job->layer = l;
+  job->in = in;
+  job->top = top;
+  job->cut = whole_cut(l, in);
+  job->wide = nn_pieces((size_t)top->w, 2);
+  job->high = nn_pieces((size_t)top->h, 2);
+  job->inputs = nn_cut_depth(l, in);
+  job->outputs = (size_t)(top->c / l->group);
+  job->blocks = whole_blocks(l, top) * (size_t)l->group;
+  job->rows = in->h;
+  job->columns = in->w;
+  job->position = nn_int_stride(in);
+  job->row = (size_t)in->w * job->position;
+  job->image = in->slots * 4;
+  job->top_pad = l->pad[0];
+  job->left_pad = l->pad[1];
+  job->first = 0;
+  if (whole_strides(l)) whole_cells(job);
+}
+
+size_t nn_whole_scratch(const nn_layer *l, const nn_blob *blobs) {
+  whole_job job;
+  if (!whole_strides(l) || !whole_shape(l, blobs)) return 0;
+  whole_open(l, blobs, &job);
+  return nn_pieces(job.image, sizeof(float));
+}
+
+/* The tiles of n images. */
+static void whole_images(whole_job *job, size_t n) {
+  nn_team *team = job->step->team;
+  job->tiles = n * job->wide * job->high;
+  whole_divide(job, (size_t)nn_team_size(team));
+  nn_team_run(team, job->strips * job->parts, whole_task, job);
+}
+
 void nn_whole_run(const nn_int_step *s) {
   whole_job job;
-  const nn_layer *l = s->layer;
+  whole_open(s->layer, s->blobs, &job);
   job.step = s;
-  job.layer = l;
-  job.in = &s->blobs[l->bottom[0]];
-  job.top = &s->blobs[l->top];
   job.words = nn_words_of(s->form);
-  job.cut = whole_cut(l, job.in);
-  job.wide = nn_pieces((size_t)job.top->w, 2);
-  job.high = nn_pieces((size_t)job.top->h, 2);
-  job.tiles = (size_t)s->n * job.wide * job.high;
-  job.inputs = (size_t)(job.in->c / l->group);
-  job.outputs = (size_t)(job.top->c / l->group);
-  job.blocks = whole_blocks(l, job.top) * (size_t)l->group;
-  whole_divide(&job, (size_t)nn_team_size(s->team));
-  nn_team_run(s->team, job.strips * job.parts, whole_task, &job);
+  job.from = s->in[0];
+  if (!whole_strides(s->layer)) {
+    whole_images(&job, (size_t)s->n);
+    return;
+  }
+  job.from = s->scratch;
+  for (; job.first < (size_t)s->n; job.first++) {
+    nn_team_run(s->team, (size_t)job.rows, whole_cell_task, &job);
+    whole_images(&job, 1);
+  }
 }

@@ -40,7 +40,8 @@ typedef struct net {
   builder b;
   int extreme;         /* 1: weights are 127, 2: -128, 3: one of them */
   int outputs;         /* of filters to come, as near as groups let; 0: any */
-  int filter[2];       /* convolutions have these kernels, strides of 1, */
+  int filter[2];       /* convolutions have these kernels and strides, */
+  int strides[2];      /* which are 1 where they are 0, */
   int groups, each;    /* and so many groups and outputs of a group; or 0 */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
@@ -203,7 +204,8 @@ static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
       l->p[i + 2] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
       if (!pool && t->filter[i]) {
         l->k[i] = t->filter[i];
-        l->s[i] = l->d[i] = 1;
+        l->s[i] = t->strides[i] ? t->strides[i] : 1;
+        l->d[i] = 1;
       }
     }
     *h = net_window(in->h, l->p[0], l->p[2], l->k[0], l->s[0], l->d[0],

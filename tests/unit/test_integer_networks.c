@@ -223,19 +223,50 @@ static void test_saturating(void **state) {
   }
 }
 
+/* A net of one convolution, by every form (that which fits the CPU best may have
+** no use for whole.c), on several threads, for pixels that are all 0 and all 255
+** and for random ones. */
+static void check_cut(net *t, int batch) {
+  static const int same[] = {-1, 0, 255};
+  nn_error err;
+  uint8_t *file;
+  nn_model *model = open_net(t, &file);
+  for (int i = 0; i < 3; i++) {
+    float *input = images(t, batch, same[i]);
+    float **want = wanted(t, input, batch);
+    size_t n = net_size(&t->blobs[1]) * (size_t)batch;
+    float *got = net_alloc(n, sizeof(*got));
+    for (int j = 0; nn_int_kernels(j); j++) {
+      model->form = nn_int_kernels(j);
+      assert_int_equal(nn_whole_ready(model, &model->layers[0], &err), NN_OK);
+      if (nn_words_of(model->form)) {
+        int made = model->layers[0].whole.words != NULL;
+        assert_int_equal(made, model->blobs[1].h * model->blobs[1].w >= 16);
+      }
+      for (int threads = 1; threads <= 5; threads += 2) {
+        assert_int_equal(
+            nn_run_team(&nn_memory_libc, model, NN_FAST, threads, input,
+                        batch, (int[]){1}, 1, &got, &err), NN_OK);
+        same_floats(t, 1, model->form->name, got, want[1], n);
+      }
+    }
+    free(got);
+    free_all(want);
+    free(input);
+  }
+  nn_model_close(model);
+  free(file);
+}
+
 /* Filters that whole.c cuts into pieces, of channels and outputs that fill
-** vectors and blocks or do not, by every form (that which fits the CPU best may
-** have no use for whole.c), on several threads; and extreme weights on extreme
-** images, whose sums wrap around on the way. */
+** vectors and blocks or do not; and extreme weights on extreme images, whose
+** sums wrap around on the way. */
 static void test_cut_filters(void **state) {
   static const int filters[][2] = {{3, 3}, {5, 5}, {3, 5}, {6, 3}, {7, 7},
                                    {5, 3}, {4, 3}, {8, 8}};
-  nn_error err;
   (void)state;
   for (int i = 0; i < 16; i++) {
     net t;
-    uint8_t *file;
-    int batch = 1 + i * 5 % 11, made = 0;
     int groups = 1 + i % 2, inputs = 16 + i * 7 % 17;
     net_open(&t, (uint64_t)i + 900, groups * inputs, 8 + i % 5, 8 + i % 3);
     t.filter[0] = filters[i % 8][0];
@@ -244,33 +275,33 @@ static void test_cut_filters(void **state) {
     t.each = 16 + i * 5 % 20;
     t.extreme = i % 4;
     net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, i % 3 == 2);
-    nn_model *model = open_net(&t, &file);
-    for (int same = -1; same <= 255; same += 256) {
-      float *input = images(&t, batch, same);
-      float **want = wanted(&t, input, batch);
-      size_t n = net_size(&t.blobs[1]) * (size_t)batch;
-      float *got = net_alloc(n, sizeof(*got));
-      for (int j = 0; nn_int_kernels(j); j++) {
-        model->form = nn_int_kernels(j);
-        assert_int_equal(nn_whole_ready(model, &model->layers[0], &err),
-                         NN_OK);
-        if (nn_words_of(model->form)) {
-          made = model->layers[0].whole.words != NULL;
-          assert_int_equal(made, model->blobs[1].h * model->blobs[1].w >= 16);
-        }
-        for (int threads = 1; threads <= 5; threads += 2) {
-          assert_int_equal(
-              nn_run_team(&nn_memory_libc, model, NN_FAST, threads, input,
-                          batch, (int[]){1}, 1, &got, &err), NN_OK);
-          same_floats(&t, 1, model->form->name, got, want[1], n);
-        }
-      }
-      free(got);
-      free_all(want);
-      free(input);
+    check_cut(&t, 1 + i * 5 % 11);
+    net_close(&t);
+  }
+}
+
+/* Strides, which whole.c takes apart: of pixels and of more channels, in groups
+** and not, with planes that end within a cell. */
+static void test_cut_strides(void **state) {
+  static const int cases[][5] = {   /* kernel, strides, channels of a group */
+      {11, 11, 4, 4, 3}, {9, 9, 3, 3, 2},  {6, 6, 2, 2, 5}, {12, 11, 4, 4, 1},
+      {11, 3, 4, 1, 4},  {3, 6, 1, 2, 11}, {8, 9, 3, 3, 4}, {6, 5, 2, 2, 9}};
+  (void)state;
+  for (int i = 0; i < 16; i++) {
+    const int *c = cases[i % 8];
+    net t;
+    int groups = 1 + i / 8;
+    net_open(&t, (uint64_t)i + 950, groups * c[4], 6 * c[2] + 7 + i % 4,
+             6 * c[3] + 6 + i % 5);
+    for (int j = 0; j < 2; j++) {
+      t.filter[j] = c[j];
+      t.strides[j] = c[2 + j];
     }
-    nn_model_close(model);
-    free(file);
+    t.groups = groups;
+    t.each = 16 + i * 5 % 20;
+    t.extreme = i % 4;
+    net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, i % 3 == 2);
+    check_cut(&t, 1 + i * 5 % 7);
     net_close(&t);
   }
 }
@@ -492,6 +523,7 @@ int main(void) {
       cmocka_unit_test(test_layers),
       cmocka_unit_test(test_saturating),
       cmocka_unit_test(test_cut_filters),
+      cmocka_unit_test(test_cut_strides),
       cmocka_unit_test(test_large),
       cmocka_unit_test(test_broadcasting),
       cmocka_unit_test(test_graphs),
