@@ -204,7 +204,7 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@sh sql/demo.sh $(if $(PICTURES),"$(PICTURES)")
 
-eval: loadable $(T)/eval.so
+eval: loadable
 	@PYTHON='$(PYTHON)' sh sql/eval.sh "$(DATA)" "$(MODEL_FILE)" "$(SECTIONS)"
 
 test:

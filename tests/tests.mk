@@ -92,6 +92,7 @@ $(T)/plain.so: tests/index/plain.c
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -fvisibility=default -shared -o $@ $<
 
 # The evaluation's own functions.
+eval: $(T)/eval.so
 $(T)/eval.so: $(wildcard tests/eval/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $(filter %.c,$^) -lm
