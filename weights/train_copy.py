@@ -84,9 +84,10 @@ def train(args):
                      args.seed, args.minutes)
     looked = 0
     for rows, _, rng, fall in run.batches():
-        pair = torch.cat([views.view(x[rows], rng, args.least, args.most,
-                                     args.over)
-                          for _ in range(2)])
+        view = views.view(x[rows], rng, args.least, args.most, args.over)
+        other = x[rows].float() if fall > 0 else views.view(
+            x[rows], rng, args.least, args.most, args.over)
+        pair = torch.cat([view, other])
         logits = net(recipe.normalise(pair, MEAN, STD))
         loss = views.contrast(*logits.chunk(2), args.temperature)
         press = args.press * recipe.late(fall)
