@@ -83,7 +83,7 @@ help:
 	@echo 'make bench-peers  install peers: sqlite-vec, FAISS, onnxruntime'
 	@echo 'make lint asan fuzz   rules of the house; sanitizers; fuzzers'
 	@echo 'make import-peers  install onnxruntime, compare every ONNX network'
-	@echo 'make soak         the index under trial for hours'
+	@echo 'make soak         the index under trial for an hour (SOAK=3: for longer)'
 	@echo 'make exact        one code for one picture, whatever computes it: hours'
 	@echo 'make install uninstall   honour PREFIX ($(PREFIX)) and DESTDIR'
 	@echo 'make clean        remove build/'
@@ -204,7 +204,7 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@sh sql/demo.sh $(if $(PICTURES),"$(PICTURES)")
 
-eval: loadable $(T)/eval.so
+eval: loadable
 	@PYTHON='$(PYTHON)' sh sql/eval.sh "$(DATA)" "$(MODEL_FILE)" "$(SECTIONS)"
 
 test:

@@ -418,7 +418,9 @@ typedef struct bh_index {
   sqlite3_int64 multi_bytes;
   uint64_t multis;
   sqlite3_int64 scanned;       /* rows, since the multi-index could be built */
-  int fruitless;               /* searches in a row that it did not serve */
+  /* Nanoseconds: of a search by scan lately, 0: unknown; saved by those through
+  ** the multi-index. */
+  sqlite3_int64 scan_took, saved;
 } bh_index;
 
 /* The table's state row. */
@@ -494,6 +496,8 @@ void bh_multi_unref(bh_multi *multi);
 /* A reference to the multi-index if one serves this snapshot, or is worth
 ** building now; else NULL. */
 int bh_index_multi(bh_index *index, bh_snapshot *snapshot, bh_multi **out);
+/* A search through it, or with NULL a scan, took so many nanoseconds. */
+void bh_index_judge(bh_index *index, const bh_multi *multi, sqlite3_int64 took);
 void bh_index_drop_cache(bh_index *index);
 /* The block of a snapshot in whose range the rowid is. */
 size_t bh_snapshot_find(const bh_snapshot *snapshot, sqlite3_int64 rowid);

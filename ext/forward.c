@@ -4,10 +4,13 @@
 **
 ** A forward pass is by far the dearest thing here, and most of what can be
 ** asked of one image is on its way.  So a pass computes at once the latent
-** layers of all heads of the model's file, and their features and classifiers:
-** the codes of five lengths, the features and the label of a row of a table
-** then cost one decoding and one pass.  A layer that is none of these, or is
-** very long, is computed by itself when it is asked for.
+** layers of all heads of the model's file that have a layer in common with what
+** is asked for, and their features and classifiers: the codes of five lengths,
+** the features and the label of a row of a table then cost one decoding and one
+** pass.  Heads that share the pixels alone would only add what each costs, so
+** they have passes of their own, of the picture as it was decoded for the first.
+** A layer that is none of these, or is very long, is computed by itself when it
+** is asked for.
 **
 ** What a pass computes depends on the model alone, never on what was asked
 ** first or on what is remembered: where a network folds layers together, what
@@ -35,6 +38,7 @@ struct bh_pass {
   const nn_model *model;
   int view;
   sqlite3_int64 bytes;             /* of the allocation */
+  float *input;                    /* what the network saw */
   int count;
   int blob[FORWARD_BLOBS];
   float *values[FORWARD_BLOBS];
@@ -62,34 +66,40 @@ static void forward_add(struct bh_pass *pass, int blob) {
   pass->blob[pass->count++] = blob;
 }
 
-/* The blobs of a pass of which `blob` is wanted: those of the model's pass, or
-** that one alone. */
+/* The blobs of a pass of which `blob` is wanted: those of the heads of its
+** branch, or that one alone. */
 static void forward_blobs(struct bh_pass *pass, int blob) {
-  int heads = nn_model_head_count(pass->model);
+  const nn_model *model = pass->model;
+  int heads = nn_model_head_count(model), branch = nn_model_branch(model, blob);
   pass->count = 0;
-  for (int i = 0; i < heads; i++)
-    forward_add(pass, nn_model_head(pass->model, i)->latent);
-  for (int i = 0; i < heads; i++) {
-    forward_add(pass, nn_model_head(pass->model, i)->features);
-    forward_add(pass, nn_model_head(pass->model, i)->classifier);
+  for (int i = 0; i < 2 * heads; i++) {
+    const nn_head *head = nn_model_head(model, i % heads);
+    if (nn_model_branch(model, head->latent) != branch) continue;
+    if (i < heads) {
+      forward_add(pass, head->latent);
+    } else {
+      forward_add(pass, head->features);
+      forward_add(pass, head->classifier);
+    }
   }
   if (forward_index(pass, blob) >= 0) return;
   pass->count = 1;
   pass->blob[0] = blob;
 }
 
-/* A pass with room for its values, NULL when out of memory. */
+/* A pass with room for its input and values, NULL when out of memory. */
 static struct bh_pass *forward_new(const nn_model *model, int blob) {
   struct bh_pass plan;
   plan.model = model;
   forward_blobs(&plan, blob);
-  size_t floats = 0;
+  size_t floats = forward_size(model, 0);
   for (int i = 0; i < plan.count; i++)
     floats += forward_size(model, plan.blob[i]);
   plan.bytes = (sqlite3_int64)(sizeof(plan) + floats * sizeof(float));
   struct bh_pass *pass = sqlite3_malloc64((sqlite3_uint64)plan.bytes);
   if (!pass) return NULL;
-  float *values = (float *)(pass + 1);
+  plan.input = (float *)(pass + 1);
+  float *values = plan.input + forward_size(model, 0);
   for (int i = 0; i < plan.count; i++) {
     plan.values[i] = values;
     values += forward_size(model, plan.blob[i]);
@@ -104,19 +114,22 @@ static nn_status forward_no_memory(nn_error *err) {
   return NN_NOMEM;
 }
 
-/* Run the network on a picture; *out is for sqlite3_free. */
+/* Run the network on a picture, or on what a pass before it saw; *out is for
+** sqlite3_free. */
 static nn_status forward_run(bh_connection *c, const nn_model *model, int blob,
-                             const nn_picture *picture, struct bh_pass **out,
-                             nn_error *err) {
-  size_t n = forward_size(model, 0);
-  float *input = sqlite3_malloc64(n * sizeof(*input));
+                             const nn_picture *picture, const float *seen,
+                             struct bh_pass **out, nn_error *err) {
   struct bh_pass *pass = forward_new(model, blob);
-  nn_status status = input && pass ? NN_OK : forward_no_memory(err);
-  if (!status) status = nn_prepare(&bh_memory, model, picture, input, err);
+  if (!pass) return forward_no_memory(err);
+  nn_status status = NN_OK;
+  if (seen) {
+    memcpy(pass->input, seen, forward_size(model, 0) * sizeof(*seen));
+  } else {
+    status = nn_prepare(&bh_memory, model, picture, pass->input, err);
+  }
   if (!status)
-    status = nn_run_blobs(&bh_memory, model, bh_engine(c), input, 1, pass->blob,
-                          pass->count, pass->values, err);
-  sqlite3_free(input);
+    status = nn_run_blobs(&bh_memory, model, bh_engine(c), pass->input, 1,
+                          pass->blob, pass->count, pass->values, err);
   if (status) {
     sqlite3_free(pass);
     return status;
@@ -144,6 +157,16 @@ static const float *forward_recall(const bh_connection *c,
     if (at < 0) continue;
     return forward_is_last(c, look->image, look->bytes) ? pass->values[at]
                                                         : NULL;
+  }
+  return NULL;
+}
+
+/* What a pass of another branch saw of this, or NULL. */
+static const float *forward_seen(const bh_connection *c, const bh_look *look) {
+  for (int i = 0; i < c->last.count; i++) {
+    const struct bh_pass *pass = c->last.pass[i];
+    if (pass->model == look->model && pass->view == look->view)
+      return forward_is_last(c, look->image, look->bytes) ? pass->input : NULL;
   }
   return NULL;
 }
@@ -189,7 +212,8 @@ nn_status bh_forward(bh_connection *c, const bh_look *look,
   out->owned = NULL;
   out->values = forward_recall(c, look);
   if (out->values) return NN_OK;
-  if (!picture->pixels) {
+  const float *seen = forward_seen(c, look);
+  if (!seen && !picture->pixels) {
     nn_status status = nn_picture_decode_for(
         &bh_memory, look->model, look->image, (size_t)look->bytes,
         (uint64_t)c->config.max_pixels, picture, err);
@@ -198,8 +222,9 @@ nn_status bh_forward(bh_connection *c, const bh_look *look,
       return status;
     }
   }
-  nn_view(picture, look->view, &view);
-  nn_status status = forward_run(c, look->model, look->blob, &view, &pass, err);
+  if (!seen) nn_view(picture, look->view, &view);
+  nn_status status =
+      forward_run(c, look->model, look->blob, &view, seen, &pass, err);
   if (status) return status;
   pass->view = look->view;
   out->values = pass->values[forward_index(pass, look->blob)];
@@ -212,7 +237,7 @@ nn_status bh_forward_picture(bh_connection *c, const nn_model *model, int blob,
                              nn_error *err) {
   struct bh_pass *pass;
   out->owned = NULL;
-  nn_status status = forward_run(c, model, blob, picture, &pass, err);
+  nn_status status = forward_run(c, model, blob, picture, NULL, &pass, err);
   if (status) return status;
   out->values = pass->values[forward_index(pass, blob)];
   out->owned = pass;

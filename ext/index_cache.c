@@ -23,8 +23,10 @@
 ** each block knows since which version it is gone, and a snapshot lists the
 ** blocks that the multi-index has not seen, which are scanned.  When those are
 ** more than a sixteenth of the rows it is dropped, and the counting begins
-** anew.  A multi-index that never is of use (learned codes that crowd into a
-** few buckets) is dropped too.
+** anew.  Learned codes crowd into a few buckets, and then probing may cost more
+** than a scan, all the more where a scan soon has enough equal codes.  So both
+** are timed.  A multi-index that has lost more than it saved is dropped, and
+** built again only after so many more scans that trying costs next to nothing.
 */
 #include <string.h>
 
@@ -36,8 +38,13 @@ SQLITE_EXTENSION_INIT3
 #define CACHE_BUILD_SCANS 100
 /* Below this a scan is always as fast. */
 #define CACHE_MULTI_ROWS 65536
-/* Searches in a row that went over to a scan, after which it is given up. */
-#define CACHE_FRUITLESS 32
+/* Of that many scans the times count, those of one search as two at most, and
+** that many scans may be lost or count as saved. */
+#define CACHE_LATELY 8
+#define CACHE_LOSS 2
+#define CACHE_TRUST 8
+/* How many times as many scans come before it is tried again. */
+#define CACHE_AGAIN 32
 
 static sqlite3_int64 cache_weight(const bh_held *held) {
   return (sqlite3_int64)(sizeof(*held) + held->size + sizeof(held) + 16);
@@ -294,7 +301,26 @@ static void cache_drop_multi(bh_index *index) {
   bh_multi_unref(index->multi);
   index->multi = NULL;
   index->scanned = 0;
-  index->fruitless = 0;
+  index->saved = 0;
+}
+
+void bh_index_judge(bh_index *index, const bh_multi *multi,
+                    sqlite3_int64 took) {
+  sqlite3_int64 scan = index->scan_took, trust = CACHE_TRUST * scan;
+  if (!multi) {
+    index->scan_took += scan > 0 ? (took - scan) / CACHE_LATELY : took;
+    return;
+  }
+  if (multi != index->multi || scan <= 0 ||
+      index->connection->config.multi_index != 1)
+    return;
+  /* A thread may have had to wait: no search alone says much. */
+  index->saved += took < CACHE_LOSS * scan ? scan - took : -CACHE_LOSS * scan;
+  if (index->saved > trust) index->saved = trust;
+  if (index->saved >= -trust) return;
+  sqlite3_int64 again = CACHE_AGAIN * CACHE_BUILD_SCANS * multi->rows;
+  cache_drop_multi(index);
+  index->scanned = -again;
 }
 
 /* List the blocks that the multi-index does not have; without much of the
@@ -444,9 +470,7 @@ done:
 int bh_index_multi(bh_index *index, bh_snapshot *snapshot, bh_multi **out) {
   sqlite3_int64 setting = index->connection->config.multi_index;
   *out = NULL;
-  if (setting == 0 || snapshot != index->snapshot ||
-      (index->fruitless >= CACHE_FRUITLESS && setting == 1))
-    return SQLITE_OK;
+  if (setting == 0 || snapshot != index->snapshot) return SQLITE_OK;
   if (!index->multi) {
     if (snapshot->rows < CACHE_MULTI_ROWS ||
         (setting == 1 &&

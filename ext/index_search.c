@@ -25,8 +25,10 @@
 **
 ** Not here: what is in memory and whether it is the truth, and what WHERE said.
 */
+#define _GNU_SOURCE   /* clock_gettime with -std=c11 */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
@@ -55,6 +57,7 @@ struct bh_search {
   uint8_t *query;
   int min, max;                /* distances */
   search_pass pass;
+  sqlite3_int64 took;          /* nanoseconds, to find rows */
   /* probes */
   bh_multi *multi;
   nn_probe *probe;
@@ -72,13 +75,19 @@ static int search_error(bh_search *search, const nn_error *err) {
   return bh_table_nn_error(&search->index->base, "binhash", err);
 }
 
+static sqlite3_int64 search_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (sqlite3_int64)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* Passes ------------------------------------------------------------------- */
 
 /* A block of a stream. */
 static int search_add(bh_search *search, const nn_block *block) {
   nn_error err;
   search->index->scanned += block->rows;
-  if (nn_top_add(search->pass.top, block, &err) != NN_OK)
+  if (nn_top_add(search->pass.top, block, NULL, &err) != NN_OK)
     return search_error(search, &err);
   return SQLITE_OK;
 }
@@ -125,11 +134,12 @@ static int search_cached(bh_search *search) {
   nn_blocks blocks = {search_block, search, pass->blocks ? pass->block_count
                                                 : search->snapshot->count};
   nn_error err;
-  for (size_t i = 0; i < blocks.count; i++)
-    search->index->scanned += search_block(search, i)->rows;
+  uint64_t before = nn_top_compared(pass->top);
   if (nn_top_sweep(pass->top, &blocks, (int)connection->config.threads, bh_poll,
                    connection, &err) != NN_OK)
     return search_error(search, &err);
+  search->index->scanned +=
+      (sqlite3_int64)(nn_top_compared(pass->top) - before);
   return SQLITE_OK;
 }
 
@@ -167,7 +177,9 @@ static int search_peek(bh_search *search) {
     }
     pass->next.distance = -1;
     if (pass->started && pass->left > 0) break;   /* it was the last */
+    sqlite3_int64 began = search_clock();
     int rc = search_run_pass(search);
+    search->took += search_clock() - began;
     if (rc != SQLITE_OK) return rc;
   }
   pass->known = 1;
@@ -188,7 +200,6 @@ static int search_next_of_pass(bh_search *search, bh_found *found) {
 static void search_give_up_probes(bh_search *search) {
   nn_probe_close(search->probe);
   search->probe = NULL;
-  search->index->fruitless++;
   nn_top_after(search->pass.top, search->step - 1, INT64_MAX);
   search->pass.blocks = NULL;
   search->pass.known = search->pass.started = 0;
@@ -209,8 +220,23 @@ static int search_probed(bh_search *search, bh_found *found) {
   return 0;
 }
 
-static int search_next_of_probes(bh_search *search, bh_found *found) {
+/* The next step; 0: the rest is cheaper by a scan, or there is no memory, which
+** a scan does without. */
+static int search_step(bh_search *search) {
   nn_error err;
+  sqlite3_int64 began = search_clock();
+  sqlite3_int64 cost = (sqlite3_int64)nn_probe_cost(search->probe);
+  int done = search->spent + cost <= search->budget;
+  if (done) {
+    search->spent += cost;
+    done = nn_probe_step(search->probe, &err) == NN_OK;
+  }
+  search->step += done;
+  search->took += search_clock() - began;
+  return done;
+}
+
+static int search_next_of_probes(bh_search *search, bh_found *found) {
   for (;;) {
     /* Rows of the blocks that are scanned come in between: first those nearer
     ** than what the multi-index holds at this distance, and among equals the
@@ -241,18 +267,10 @@ static int search_next_of_probes(bh_search *search, bh_found *found) {
       found->distance = -1;
       return SQLITE_OK;
     }
-    sqlite3_int64 cost = (sqlite3_int64)nn_probe_cost(search->probe);
-    if (search->spent + cost > search->budget) {
+    if (!search_step(search)) {
       search_give_up_probes(search);
       return search_next_of_pass(search, found);
     }
-    search->spent += cost;
-    /* It can only want memory, which a scan does without. */
-    if (nn_probe_step(search->probe, &err) != NN_OK) {
-      search_give_up_probes(search);
-      return search_next_of_pass(search, found);
-    }
-    search->step++;
   }
 }
 
@@ -340,7 +358,8 @@ static int search_list(bh_search *search, const bh_rowids *rowids) {
 
 void bh_search_close(bh_search *search) {
   if (!search) return;
-  if (search->probe && search->step > 0) search->index->fruitless = 0;
+  if (search->snapshot && search->took > 0)
+    bh_index_judge(search->index, search->multi, search->took);
   nn_probe_close(search->probe);
   nn_top_close(search->pass.top);
   bh_multi_unref(search->multi);

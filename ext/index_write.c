@@ -466,6 +466,8 @@ static int write_all(write_flush *f) {
   f->rows = state.rows;
   bh_change *changes = f->pending.changes;
   uint32_t n = f->pending.count;
+  if (state.rows > INT64_MAX - (sqlite3_int64)n)
+    rc = bh_index_corrupt(index, "its number of rows is wrong", 0);
   if (!f->pending.rising)
     qsort(changes, n, sizeof(*changes), write_compare);
   for (uint32_t left = n; rc == SQLITE_OK && left > 0;)

@@ -198,12 +198,11 @@ void nn_block_write(uint8_t *out, int bits, uint64_t stamp,
 ** The rows of a block whose code is at most `limit` bits from the query, in
 ** order: their numbers and distances.  Both have room for all rows,
 ** query has the block's code_bytes.  Returns how many there are.  O(rows).
+** next: the block that will be asked for next, which the CPU fetches meanwhile;
+** NULL where that is not known.
 */
 int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
-                    uint16_t *rows, uint16_t *distances);
-
-/* Have the CPU fetch a block that will be asked for next. */
-void nn_block_prefetch(const nn_block *block);
+                    const nn_block *next, uint16_t *rows, uint16_t *distances);
 
 /* The kernel that it runs on this CPU: "swar", "avx2", "avx512" or "neon". */
 const char *nn_block_kernel(void);
@@ -226,7 +225,9 @@ void nn_top_close(nn_top *top);   /* NULL is fine */
 ** at most 2^24. */
 nn_status nn_top_begin(nn_top *top, uint64_t want, int min, int max,
                        nn_error *err);
-nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err);
+/* next: the block that comes next, NULL if that is not known. */
+nn_status nn_top_add(nn_top *top, const nn_block *block, const nn_block *next,
+                     nn_error *err);
 nn_status nn_top_end(nn_top *top, nn_error *err);
 
 /* Blocks in the order of their rowids.  at() is called by several threads. */
@@ -247,6 +248,8 @@ nn_status nn_top_sweep(nn_top *top, const nn_blocks *blocks, int threads,
                        nn_error *err);
 /* The rows of the pass, one by one: 1, or 0 after the last. */
 int nn_top_row(nn_top *top, int64_t *rowid, int *distance);
+/* Rows compared in all passes.  Once there are enough equal codes none are. */
+uint64_t nn_top_compared(const nn_top *top);
 /* Passes to come give only rows behind this one. */
 void nn_top_after(nn_top *top, int distance, int64_t rowid);
 

@@ -428,6 +428,10 @@ const char *nn_model_blob_name(const nn_model *model, int blob) {
   return model->blobs[blob].name;
 }
 
+int nn_model_branch(const nn_model *model, int blob) {
+  return model->blobs[blob].branch;
+}
+
 size_t nn_model_blob_shape(const nn_model *model, int blob, int chw[3]) {
   const nn_blob *b = &model->blobs[blob];
   chw[0] = b->c;

@@ -196,6 +196,9 @@ int nn_model_blob(const nn_model *model, const char *layer);
 int nn_model_blob_count(const nn_model *model);
 /* The layer that writes a blob; blob 0 is the input and has its name. */
 const char *nn_model_blob_name(const nn_model *model, int blob);
+/* The branch of a blob: two blobs have the same where the layers that they are
+** made by have something in common but the input, or both have with a third. */
+int nn_model_branch(const nn_model *model, int blob);
 /* Shape of one image's part of a blob, C, H, W; returns C * H * W. */
 size_t nn_model_blob_shape(const nn_model *model, int blob, int chw[3]);
 /* The last layer's blob. */

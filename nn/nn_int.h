@@ -433,7 +433,7 @@ const nn_hamming_form *nn_hamming_kernels(int i);
 typedef struct nn_select_form {
   const char *name;
   int (*run)(const nn_block *block, const uint8_t *query, int limit,
-             uint16_t *rows, uint16_t *distances);
+             const nn_block *next, uint16_t *rows, uint16_t *distances);
 } nn_select_form;
 
 /* As nn_hamming_kernels. */

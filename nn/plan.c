@@ -58,6 +58,23 @@ static void plan_readers(nn_model *model) {
   }
 }
 
+/* Blobs that some layer ties together, the input apart, are a branch; heads of
+** different branches have no work in common. */
+static void plan_branches(nn_model *model) {
+  nn_blob *blobs = model->blobs;
+  for (int i = 1; i <= model->layer_count; i++) blobs[i].branch = i;
+  for (int i = 0; i < model->layer_count; i++) {
+    const nn_layer *layer = &model->layers[i];
+    for (int j = 0; j < layer->bottoms; j++) {
+      int a = blobs[layer->top].branch, b = blobs[layer->bottom[j]].branch;
+      if (!layer->bottom[j] || a == b) continue;
+      for (int k = 1; k <= layer->top; k++) {
+        if (blobs[k].branch == (a > b ? a : b)) blobs[k].branch = a < b ? a : b;
+      }
+    }
+  }
+}
+
 /* Batch norm as x * scale + shift, in double until the end. */
 static nn_status plan_norm(nn_model *model, nn_layer *layer, nn_error *err) {
   int channels = model->blobs[layer->top].c;
@@ -298,6 +315,7 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
     model->first_batched++;
   }
   plan_readers(model);
+  plan_branches(model);
   if (model->kind == NN_INTEGER) {
     unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
     model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */

@@ -23,10 +23,11 @@
 ** So nothing is read beside the planes.
 **
 ** The bytes of a block come from as many places as there are planes, too short
-** each for the CPU to see where it goes on.  nn_block_prefetch asks for a block
-** while the one before it is being compared; then a scan is about as fast as
-** reading the same bytes and adding them up.  Where planes are no longer than a
-** few vectors, all of a block is read nearly in order, which the CPU does see.
+** each for the CPU to see where it goes on, and the next block lies in another
+** page, where the CPU does not look ahead at all.  So for every byte that is
+** compared one of the next block is asked for; then a scan is about as fast as
+** reading the same bytes and adding them up.  Asking for a whole block at once
+** would fill the CPU's list of what is on its way, and have it wait.
 **
 ** Each kernel is compiled for its instruction set by an attribute and chosen
 ** once from nn_cpu_features.  A test runs all that the CPU has against
@@ -46,17 +47,38 @@
 
 #define PLANES_GROUP 31   /* planes whose sum fits a byte */
 #define PLANES_BYTE 32    /* planes whose sum does but for the last */
-#define PLANES_LONG 256   /* rows of planes that are read in pieces */
+#define PLANES_LINE 64    /* bytes that the CPU fetches at a time */
 
-/* The rows that were found so far. */
+/* The rows that were found so far, and how far the next block is fetched. */
 typedef struct planes_found {
   uint16_t *rows, *distances;
   int count;
+  const uint8_t *next;
+  size_t fetched, size;
 } planes_found;
+
+static planes_found planes_begin(const nn_block *next, uint16_t *rows,
+                                 uint16_t *distances) {
+  planes_found found = {rows, distances, 0, NULL, 0, 0};
+  if (next) {
+    found.next = next->planes;
+    found.size = (size_t)next->rows * (size_t)next->code_bytes;
+  }
+  return found;
+}
 
 static void planes_add(planes_found *found, int row, int distance) {
   found->rows[found->count] = (uint16_t)row;
   found->distances[found->count++] = (uint16_t)distance;
+}
+
+#define PLANES_INLINE __attribute__((always_inline)) static inline
+
+/* Have the CPU fetch the next block as far as this one has been read. */
+PLANES_INLINE void planes_fetch(planes_found *found, size_t read) {
+  size_t to = read < found->size ? read : found->size;
+  for (; found->fetched < to; found->fetched += PLANES_LINE)
+    __builtin_prefetch(found->next + found->fetched);
 }
 
 /* One row. */
@@ -78,8 +100,9 @@ static void planes_rows(const nn_block *block, const uint8_t *query, int limit,
 }
 
 static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
-                         uint16_t *rows, uint16_t *distances) {
-  planes_found found = {rows, distances, 0};
+                         const nn_block *next, uint16_t *rows,
+                         uint16_t *distances) {
+  planes_found found = planes_begin(next, rows, distances);
   planes_rows(block, query, limit, 0, block->rows, &found);
   return found.count;
 }
@@ -92,7 +115,6 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 ** instruction set.  For 48 and 64 bits it is compiled once more with the number
 ** of planes known, which is three times as fast.
 */
-#define PLANES_INLINE __attribute__((always_inline)) static inline
 #define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
   TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \
                                  int limit, int at, int from,                 \
@@ -114,6 +136,7 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
       const nn_block *block, const uint8_t *query, int planes, int limit,     \
       int at, int from, planes_found *found) {                                \
     uint8_t sums[LANES];                                                      \
+    planes_fetch(found, (size_t)(at + LANES) * (size_t)planes);               \
     if (planes > PLANES_BYTE) {                                               \
       NAME##_wide(block, query, limit, at, from, found);                      \
       return;                                                                 \
@@ -138,8 +161,9 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
                     found);                                                   \
   }                                                                           \
   TARGET static int NAME(const nn_block *block, const uint8_t *query,         \
-                         int limit, uint16_t *rows, uint16_t *distances) {    \
-    planes_found found = {rows, distances, 0};                                \
+                         int limit, const nn_block *next, uint16_t *rows,     \
+                         uint16_t *distances) {                               \
+    planes_found found = planes_begin(next, rows, distances);                 \
     if (block->rows < LANES)                                                  \
       planes_rows(block, query, limit, 0, block->rows, &found);               \
     else if (block->code_bytes == 6)                                          \
@@ -294,30 +318,26 @@ static const nn_select_form *planes_best(void) {
 }
 
 static int planes_choose(const nn_block *block, const uint8_t *query, int limit,
-                         uint16_t *rows, uint16_t *distances);
+                         const nn_block *next, uint16_t *rows,
+                         uint16_t *distances);
 
 /* The kernel to run, found out by the first call of the process. */
-static int (*planes_run)(const nn_block *, const uint8_t *, int, uint16_t *,
-                         uint16_t *) = planes_choose;
+static int (*planes_run)(const nn_block *, const uint8_t *, int,
+                         const nn_block *, uint16_t *, uint16_t *) =
+    planes_choose;
 
 static int planes_choose(const nn_block *block, const uint8_t *query, int limit,
-                         uint16_t *rows, uint16_t *distances) {
+                         const nn_block *next, uint16_t *rows,
+                         uint16_t *distances) {
   __atomic_store_n(&planes_run, planes_best()->run, __ATOMIC_RELAXED);
-  return nn_block_select(block, query, limit, rows, distances);
+  return nn_block_select(block, query, limit, next, rows, distances);
 }
 
 int nn_block_select(const nn_block *block, const uint8_t *query, int limit,
-                    uint16_t *rows, uint16_t *distances) {
+                    const nn_block *next, uint16_t *rows, uint16_t *distances) {
   if (limit < 0) return 0;
-  return __atomic_load_n(&planes_run, __ATOMIC_RELAXED)(block, query, limit,
-                                                        rows, distances);
-}
-
-void nn_block_prefetch(const nn_block *block) {
-  const uint8_t *p = block->planes;
-  const uint8_t *end = p + (size_t)block->rows * (size_t)block->code_bytes;
-  if (block->rows < PLANES_LONG) return;
-  for (; p < end; p += 64) __builtin_prefetch(p);
+  return __atomic_load_n(&planes_run, __ATOMIC_RELAXED)(
+      block, query, limit, next, rows, distances);
 }
 
 const char *nn_block_kernel(void) { return planes_best()->name; }

@@ -52,9 +52,9 @@ static void sweep_task(void *context, size_t task, int worker) {
   }
   if (to > s->blocks->count) to = s->blocks->count;
   for (size_t i = from; i < to; i++) {
-    if (i + 1 < to) nn_block_prefetch(sweep_block(s, i + 1));
+    const nn_block *next = i + 1 < to ? sweep_block(s, i + 1) : NULL;
     /* It can only want memory, and has it. */
-    nn_top_add(s->tops[worker], sweep_block(s, i), &err);
+    nn_top_add(s->tops[worker], sweep_block(s, i), next, &err);
   }
 }
 

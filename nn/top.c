@@ -51,6 +51,7 @@ struct nn_top {
   size_t next, end;            /* of the sorted ones, to hand out */
   uint16_t *block_rows, *block_distances;   /* room for a block's */
   int block_room;
+  uint64_t compared;           /* rows, in all passes */
   atomic_int *shared;          /* a limit found by others as well, or NULL */
 };
 
@@ -181,9 +182,12 @@ static void top_tell(const nn_top *top) {
     continue;
 }
 
-nn_status nn_top_add(nn_top *top, const nn_block *block, nn_error *err) {
+nn_status nn_top_add(nn_top *top, const nn_block *block, const nn_block *next,
+                     nn_error *err) {
   if (!top_block_room(top, block->rows)) return top_nomem(err);
-  int n = nn_block_select(block, top->query, top_limit(top), top->block_rows,
+  int limit = top_limit(top);
+  if (limit >= 0) top->compared += (uint64_t)block->rows;
+  int n = nn_block_select(block, top->query, limit, next, top->block_rows,
                           top->block_distances);
   for (int i = 0; i < n; i++) {
     int distance = top->block_distances[i];
@@ -222,6 +226,8 @@ int nn_top_row(nn_top *top, int64_t *rowid, int *distance) {
   return 1;
 }
 
+uint64_t nn_top_compared(const nn_top *top) { return top->compared; }
+
 /* Shared passes ------------------------------------------------------------ */
 
 nn_memory nn_top_memory(const nn_top *top) { return top->mem; }
@@ -252,6 +258,7 @@ static int top_is_before(const top_row *a, const top_row *b) {
 void nn_top_merge(nn_top *const *tops, int n) {
   nn_top *top = tops[0];
   size_t count = 0;
+  for (int i = 1; i < n; i++) top->compared += tops[i]->compared;
   while (count < top->want) {
     nn_top *from = NULL;
     for (int i = 0; i < n; i++)

@@ -37,7 +37,8 @@
 #include "learn.h"
 
 #define TRAIN_MOMENTUM 0.9f
-#define TRAIN_DECAY 5e-3f           /* of W */
+#define TRAIN_DECAY 5e-3f           /* of W, for TRAIN_FEW examples or fewer */
+#define TRAIN_FEW 1000
 #define TRAIN_SCORE_DECAY 0.1f      /* of V, for ten classes or fewer */
 #define TRAIN_PRESS 0.01f           /* q */
 #define TRAIN_BALANCE 0.1f          /* p */
@@ -168,6 +169,15 @@ static int train_part_new(train_state *t, train_part *part, size_t a, size_t b,
   return part->value && part->velocity && part->gradient;
 }
 
+/* What is thought of W before anything is seen weighs as much as so many
+** examples: the more there are, the less it counts.  (On features of photo-64,
+** of pictures of CIFAR-10 that were kept out, mAP was the same with 300 and 1000
+** examples, .010 higher with 5000, and .031 with 20,000.) */
+static float train_decay(const train_state *t) {
+  size_t n = t->lesson->trained;
+  return TRAIN_DECAY * (n > TRAIN_FEW ? TRAIN_FEW / (float)n : 1);
+}
+
 /* An example is of one class in so many, and so is a step that makes the
 ** weights of a class grow; what lets them shrink has to be as weak. */
 static float train_score_decay(const train_state *t) {
@@ -192,7 +202,7 @@ static nn_status train_memory(train_state *t) {
   t->turned = train_floats(t, batch, small);
   t->y = train_floats(t, batch, classes);
   if (!t->lesson->blas) t->wide = train_floats(t, small, n > bits ? n : bits);
-  int ok = train_part_new(t, &t->weight, bits, n, TRAIN_DECAY) &&
+  int ok = train_part_new(t, &t->weight, bits, n, train_decay(t)) &&
            train_part_new(t, &t->bias, 1, bits, 0) &&
            train_part_new(t, &t->score, classes, bits, train_score_decay(t)) &&
            train_part_new(t, &t->score_bias, 1, classes, 0);

@@ -21,41 +21,14 @@ if [ ! -f "$data" ]; then
     "SQLite file with images(id, split, label, image))" >&2
   exit 1
 fi
-quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }
-load="CREATE TEMP TABLE loaded AS SELECT $(quoted "$(basename "$file" \
-  .safetensors)") AS file, binhash_load('coarse', $(quoted "$file")) AS sha256"
-loaded() {
-  sqlite3 -batch -bail :memory: '.load ./build/binhash' "$load" \
-    "SELECT $1 FROM loaded, binhash_models WHERE name = 'coarse'"
-}
-model=$(loaded "file || '-' || substr(loaded.sha256, 1, 12)")
-dir=build/eval/$model-$(basename "$data" .db)
-mkdir -p "$dir"
+. sql/eval/features.sh
+name=$(basename "$file" .safetensors)
+head=coarse
+load="CREATE TEMP TABLE loaded AS SELECT $(quoted "$name") AS file,
+  binhash_load('coarse', $(quoted "$file")) AS sha256"
 wanted="(split = 'train' OR id IN (SELECT id FROM source.images
          WHERE split = 'test' ORDER BY id LIMIT $queries))"
-
-# hash_part PART: the images whose id is PART modulo 2, in committed slices.
-hash_part() {
-  db=$dir/features$1.db
-  sqlite3 "$db" 'CREATE TABLE IF NOT EXISTS features(id INTEGER PRIMARY KEY,
-    split TEXT, label INT, code BLOB, features BLOB)'
-  while :; do
-    left=$(sqlite3 -batch -bail "$db" '.load ./build/binhash' \
-      "ATTACH 'file:$data?mode=ro&immutable=1' AS source" "$load" \
-      "INSERT INTO features SELECT id, split, label,
-         img_hash(image, 'coarse'), img_features(image, 'coarse')
-       FROM source.images WHERE id % 2 = $1 AND $wanted AND
-         id NOT IN (SELECT id FROM features)
-       LIMIT 5000" \
-      "SELECT count(*) FROM source.images WHERE id % 2 = $1 AND $wanted AND
-         id NOT IN (SELECT id FROM features)")
-    echo "process $1: $left images left to hash"
-    [ "$left" = 0 ] && break
-  done
-}
-hash_part 0 &
-hash_part 1
-wait $!
+features "$name"
 
 work=$dir/work.db
 trap 'rm -f "$work" "$dir/times.txt"' EXIT
@@ -69,7 +42,7 @@ ATTACH '$dir/features0.db' AS a;
 ATTACH '$dir/features1.db' AS b;
 CREATE TEMP TABLE setting AS SELECT $queries AS queries;
 CREATE VIRTUAL TABLE codes USING
-  binhash(bits=$(loaded bits), content='images', content_rowid='id');
+  binhash(bits=$(model_says bits), content='images', content_rowid='id');
 .read sql/coarse.sql
 CREATE TEMP VIEW floats AS SELECT * FROM images;
 CREATE TEMP VIEW packs AS SELECT * FROM packed;

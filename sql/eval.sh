@@ -15,8 +15,8 @@
 #     views     mirrored and turned pictures
 #     card      what a distance means, and images a second
 #     fine      cifar10-48's search from coarse to fine (sql/coarse.sh)
-#     train     codes learned by binhash_train from the default model
-#               (sql/train_eval.sh)
+#     train     codes learned by binhash_train on the default model, from 5,000
+#               of CIFAR-10 and all of MNIST (sql/train_eval.sh)
 #
 # Every picture is hashed once, by two processes at a time, in slices that are
 # kept in build/eval/, in one folder for each model file, build of the extension
@@ -302,7 +302,12 @@ if wants fine && [ -n "$cifar" ]; then
   echo
   sh sql/coarse.sh "$cifar" 100
 fi
-if wants train && [ -n "$mnist" ]; then
-  echo
-  sh sql/train_eval.sh "$mnist" '' 5000 500
+if wants train; then
+  for set in "$cifar" "$mnist"; do
+    [ -n "$set" ] || continue
+    echo
+    images=
+    [ "$set" != "$cifar" ] || images=5000
+    PYTHON=$PYTHON sh sql/train_eval.sh "$set" '' $images
+  done
 fi

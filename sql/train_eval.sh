@@ -6,32 +6,64 @@
 #
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  BASE is a model's name or its file; by default the model
-# that is compiled in.  The first IMAGES training images (all by default) are
-# learned from.  The first QUERIES test images (1000) search among the training
-# images that were not learned from, or among all where none is left.
+# that is compiled in.  IMAGES training images (all by default), drawn with a
+# fixed seed, are learned from: files of pictures are often in an order in which
+# like follows like.  The first QUERIES test images (all) search among the
+# training images that were not learned from, or among all where none is left.
 # OPTIONS='{"bits":64}' in the environment goes to binhash_train.
 #
-# mAP@1000 and P@k are as in sql/eval.sql: precision over the nearest codes, ties
-# in the order of a database that is shuffled with a fixed seed.
+# The base's codes and features are made once and kept (sql/eval/features.sh); the
+# learned codes are computed from them, and of 200 pictures compared with what
+# img_hash gives.  Figures are those of sql/eval/rank.sql, with its extension,
+# which `make eval` builds.  Needs python3-numpy.
 set -e
 cd "$(dirname "$0")/.."
-data=$1 base=${2:-} images=${3:-1000000000} queries=${4:-1000}
+data=$1 base=${2:-} images=${3:-1000000000} queries=${4:-1000000000}
 options=${OPTIONS:-{\}}
-if [ ! -f "$data" ]; then
-  echo "sql/train_eval.sh: no file '$data' (see the top of the script)" >&2
-  exit 1
+PYTHON=${PYTHON:-/usr/bin/python3}
+fail() { echo "sql/train_eval.sh: $*" >&2; exit 1; }
+[ -f "$data" ] || fail "no file '$data' (see the top of the script)"
+[ -f build/tests/eval.so ] || fail "no build/tests/eval.so, which make eval builds"
+if ! "$PYTHON" -c 'import numpy' 2>/dev/null; then
+  echo "skipped: learned codes, which need python3-numpy"
+  exit
 fi
-quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }
-load='' name=$(sqlite3 :memory: '.load ./build/binhash' \
+. sql/eval/features.sh
+load='' head=$(sqlite3 :memory: '.load ./build/binhash' \
   'SELECT name FROM binhash_models WHERE is_default')
 if [ -f "$base" ]; then
   load="CREATE TEMP TABLE base AS SELECT binhash_load('base', $(quoted "$base"))"
-  name=base
+  head=base
 elif [ -n "$base" ]; then
-  name=$base
+  head=$base
 fi
-sqlite3 -batch -bail :memory: '.load ./build/binhash' \
-  "ATTACH 'file:$data?mode=ro&immutable=1' AS source" "${load:-SELECT 1 LIMIT 0}" \
-  "CREATE TEMP TABLE setting AS SELECT $images AS images, $queries AS queries,
-     $(quoted "$name") AS base, $(quoted "$options") AS options" \
+[ "$head" ] || fail "no model is compiled in; name one, or its file"
+name=$head
+[ ! -f "$base" ] || name=$(basename "$base" .safetensors)
+wanted="(split = 'train' OR id IN (SELECT id FROM source.images
+         WHERE split = 'test' ORDER BY id LIMIT $queries))"
+features "$name" || fail "no codes of '$head'"
+work=$dir/learned.db
+trap 'rm -f "$work"' EXIT
+rm -f "$work"
+run() {
+  sqlite3 -batch -bail "$work" '.load ./build/binhash' \
+    '.load ./build/tests/eval' \
+    "ATTACH 'file:$data?mode=ro&immutable=1' AS source" \
+    "ATTACH '$dir/features0.db' AS a" "ATTACH '$dir/features1.db' AS b" "$@"
+}
+run "$load" "CREATE TABLE setting AS SELECT $images AS images,
+    $queries AS queries, $(quoted "$name") AS name,
+    $(quoted "$head") AS base, $(quoted "$options") AS options" \
   '.read sql/train_eval.sql'
+"$PYTHON" tests/eval/learned.py "$work" "$dir/features0.db" "$dir/features1.db"
+run '.read sql/train_codes.sql'
+for method in base learned; do
+  run "CREATE TEMP TABLE arg AS SELECT '' AS set_name, '' AS head,
+      '$method' AS method, 1000 AS first" \
+    "CREATE TEMP VIEW base AS SELECT id, label, $method AS code FROM found
+      WHERE place = 'base'" \
+    "CREATE TEMP VIEW query AS SELECT id, label, $method AS code FROM found
+      WHERE place = 'query'" '.read sql/eval/rank.sql'
+done
+run '.read sql/train_report.sql'

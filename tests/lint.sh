@@ -35,6 +35,9 @@ rule "the number of BLAS threads is left alone" \
   "$(grep -nE 'openblas_set_num_threads\(' $sources)"
 rule "no unfinished business" \
   "$(grep -nE '\b(TO''DO|FIX''ME|X''XX)\b' $sources Makefile)"
+# What an undefined variable makes of $(T)/eval.so.
+rule "no target wants a file of the root directory" \
+  "$(${MAKE:-make} -pq help 2>/dev/null | grep -E '^[a-z-]+:(.* )?/[^/ ]+( |$)')"
 rule "lines are at most 80 columns" \
   "$(awk 'length($0) > 80 {print FILENAME ":" FNR}' nn/*.[ch] ext/*.[ch] \
      weights/*.c)"

@@ -42,10 +42,5 @@ if [ -n "$missing" ]; then
       echo "could not install:$missing (build/packages.log)" >&2; exit 1; }
 fi
 
-# A second SQLite library to test against; without it those tests are skipped.
-if [ "$1" = test ] && ! build/venv/bin/python -c 'import apsw' 2>/dev/null; then
-  echo "installing apsw from PyPI into build/venv"
-  { /usr/bin/python3 -m venv build/venv &&
-    build/venv/bin/pip install -q apsw; } >build/venv.log 2>&1 ||
-    echo "apsw could not be installed; its tests are skipped (build/venv.log)"
-fi
+# A second SQLite library to test against, and who reads ONNX files too.
+[ "$1" != test ] || sh tests/venv.sh build/venv apsw onnxruntime onnx

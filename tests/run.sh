@@ -56,6 +56,9 @@ suite_unit() {
 suite_mutations() {
   programs build/tests mutate_picture fuzz_model $(importer fuzz_import \
     fuzz_onnx)
+  sh tests/sql/make_models.sh || echo "not ok - make_models.sh"
+  $PYTHON tests/fuzz/mutate_trained.py ./build/binhash ||
+    echo "not ok - mutate_trained.py"
 }
 
 suite_asan() {
@@ -93,11 +96,15 @@ sql_script() {
 }
 
 sql_plain() { sqlite3 -batch :memory: <"$1"; }
+# sanitized COMMAND...: one that loads build/asan/binhash.
+sanitized() {
+  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+    LD_PRELOAD="$($CC -print-file-name=libasan.so) \
+$($CC -print-file-name=libubsan.so)" "$@"
+}
 sql_sanitized() {
   sed 's|^\.load \./build/binhash$|.load ./build/asan/binhash|' "$1" |
-    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-    LD_PRELOAD="$($CC -print-file-name=libasan.so) \
-$($CC -print-file-name=libubsan.so)" sqlite3 -batch :memory:
+    sanitized sqlite3 -batch :memory:
 }
 
 suite_sql() {
@@ -107,6 +114,8 @@ suite_sql() {
 
 suite_sql_asan() {
   for f in tests/sql/*.sql; do sql_script sql_sanitized "$f" asan; done
+  sanitized $PYTHON tests/fuzz/mutate_trained.py ./build/asan/binhash 2>&1 ||
+    echo "not ok - mutate_trained.py"
 }
 
 suite_reference() { $PYTHON tests/sql/examples.py sql/README.md; }

@@ -92,6 +92,7 @@ $(T)/plain.so: tests/index/plain.c
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -fvisibility=default -shared -o $@ $<
 
 # The evaluation's own functions.
+eval: $(T)/eval.so
 $(T)/eval.so: $(wildcard tests/eval/*.[ch])
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(TEST_OPTIONS) -shared -o $@ $(filter %.c,$^) -lm
@@ -186,7 +187,7 @@ bench-peers:
 exact: all
 	@CC='$(CC)' PYTHON='$(PYTHON)' sh tests/exact/exact.sh
 
-# The long form of the trials of the index: hours.
+# The long form of the trials of the index; SOAK=3 makes it longer.
 .PHONY: soak
 soak: all tests asan-tests
 	@PYTHON='$(PYTHON)' sh tests/index/index.sh soak
@@ -219,8 +220,7 @@ fuzz: $(FUZZERS:%=build/fuzz/%) $(IMPORT_TESTS:%=build/fuzz/%)
 # Every operator and network of ONNX against onnxruntime: an hour.
 .PHONY: import-peers
 import-peers: all
-	@[ -x build/venv/bin/python ] || $(PYTHON) -m venv build/venv
-	@build/venv/bin/python -m pip install -q onnxruntime onnx numpy
+	@sh tests/venv.sh build/venv onnxruntime onnx
 	@sh tests/import/import.sh peers
 
 -include $(ASAN_NN:.o=.d) $(ASAN_EXT:.o=.d) $(ASAN_IMPORT:.o=.d) \

@@ -51,18 +51,22 @@ class Description:
                       stride=list(block.conv.stride))
         return self.add(name + '.relu', 'ReLU', [name])
 
-    def backbone(self, net):
-        x = self.convolution('stem', 'data', net.stem)
+    def backbone(self, net, bottom='data', prefix=''):
+        x = self.convolution(prefix + 'stem', bottom, net.stem)
         stages = zip(net.down, net.branch)
         for i, (down, branch) in enumerate(stages, 1):
-            x = self.convolution('down%d' % i, x, down)
-            x = self.add('pool%d' % i, 'Pooling', [x], pool='MAX',
-                         kernel_size=[2, 2], stride=[2, 2], round_mode='FLOOR')
+            x = self.convolution('%sdown%d' % (prefix, i), x, down)
+            x = self.halved('%spool%d' % (prefix, i), x, 'MAX')
             y = x
             for j, block in enumerate(branch, 1):
-                y = self.convolution('branch%d.%d' % (i, j), y, block)
-            x = self.add('sum%d' % i, 'Eltwise', [x, y], operation='SUM')
+                y = self.convolution('%sbranch%d.%d' % (prefix, i, j), y, block)
+            x = self.add('%ssum%d' % (prefix, i), 'Eltwise', [x, y],
+                         operation='SUM')
         return x
+
+    def halved(self, name, bottom, pool):
+        return self.add(name, 'Pooling', [bottom], pool=pool,
+                        kernel_size=[2, 2], stride=[2, 2], round_mode='FLOOR')
 
     def largest(self, name, bottom):
         return self.add(name, 'Pooling', [bottom], pool='MAX',

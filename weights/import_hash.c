@@ -280,6 +280,28 @@ static nn_status hash_layer(hash_problem *h, import_layer *layer) {
   return status;
 }
 
+/* Do all values lie in one corner?  What an activation leaves there stays there
+** when it is pooled or put in other places. */
+static int hash_is_positive(const import_layer *layer) {
+  static const char *const keep[] = {"Pooling", "Flatten", "Reshape", "Permute",
+                                     "Slice", "ShuffleChannel"};
+  for (size_t i = 0; i < sizeof(keep) / sizeof(*keep);) {
+    if (strcmp(layer->type, keep[i]) != 0) {
+      i++;
+      continue;
+    }
+    layer = layer->bottom[0];
+    i = 0;
+  }
+  const import_member *slope = import_get(layer, "negative_slope");
+  const import_member *least = import_get(layer, "min");
+  if (strcmp(layer->type, "ReLU") == 0) return !slope || !slope->floats[0];
+  if (strcmp(layer->type, "Clip") == 0) return least && least->floats[0] >= 0;
+  return strcmp(layer->type, "Sigmoid") == 0 ||
+         strcmp(layer->type, "HardSigmoid") == 0 ||
+         strcmp(layer->type, "Softmax") == 0;
+}
+
 static nn_status hash_check(const hash_problem *h) {
   const import_options *o = &h->im->options;
   if (!o->itq) return NN_OK;
@@ -318,6 +340,11 @@ nn_status import_hash(import *im) {
   nn_status status = o->images ? hash_learn(&h, layer) : NN_OK;
   if (!status) status = hash_check(&h);
   if (status) return status;
+  if (!o->images && hash_is_positive(layer)) {
+    import_warn(im, "--hash %s: its values are never negative, so that codes "
+                "have much in common; --images DB.db takes the mean off first",
+                o->hash);
+  }
   if (o->itq) status = hash_itq(&h);
   else hash_rotation(&h);
   return status ? status : hash_layer(&h, layer);

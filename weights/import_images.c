@@ -51,7 +51,11 @@ nn_status import_images_open(import *im, const char *path,
   sqlite3_stmt *count =
       images_prepare(images, "SELECT count(t.\"%w\") FROM \"%w\" AS t");
   if (!count || sqlite3_step(count) != SQLITE_ROW) {
-    nn_status status = images_fail(images);
+    const char *hint = sqlite3_errcode(images->db) == SQLITE_ERROR
+                           ? " (--table and --column name others)" : "";
+    im->file = path;
+    nn_status status =
+        import_fail(im, NULL, "%s%s", sqlite3_errmsg(images->db), hint);
     sqlite3_finalize(count);
     return status;
   }

@@ -262,6 +262,7 @@ class Run:
         self.per_epoch = images // batch
         self.stable, self.decay = (int(self.per_epoch * e) for e in epochs)
         self.steps = self.stable + self.decay
+        self.share = self.stable / self.steps
         self.rates = optimisers(net, rate)
         self.highest = [[g['lr'] for g in o.param_groups] for o in self.rates]
         self.step = 0
@@ -284,10 +285,9 @@ class Run:
         done, took = self.step - self.first, time.time() - self.began
         if self.minutes is None or done < 20:
             return
-        share = self.stable / self.steps
-        self.steps = max(self.step + 1, self.first + int(
+        self.steps = max(self.step, self.first + int(
             done / took * self.minutes * 60))
-        self.stable = int(share * self.steps)
+        self.stable = int(self.share * self.steps)
         self.decay = self.steps - self.stable
 
     def save(self, path):

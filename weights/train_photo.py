@@ -1,16 +1,18 @@
 #!/usr/bin/python3
-"""Train photo-64, what is similar, and copy-64, what is the same picture.
+"""Train photo-64, what is similar, and write it and copy-64 to one file.
 
     python3 weights/train_photo.py train  --data A.db B.db [--seen]
     python3 weights/train_photo.py export --data A.db B.db MODEL.safetensors
 
-Two 64-bit heads on one backbone for 64x64 pictures (recipe.py says how it
-learns; the stem takes every other pixel).  Each step takes two views of each
-picture (views.py).  photo-64 reads the maximum of each channel over the
-picture; it learns the classes of both views, to tell the views of a class from
-others, and, less, those of a picture.  copy-64 reads 64 channels at each of 4x4
-places, since copies have the same things in the same places; it learns to tell
-a picture's views from those of others and never sees a label.
+A 64-bit head on a backbone for 64x64 pictures (recipe.py says how it learns;
+the stem takes every other pixel).  Each step takes two views of each picture
+(views.py).  The head reads the maximum of each channel over the picture; it
+learns the classes of both views, to tell the views of a class from others, and,
+less, those of a picture.  Beside it learns a second head, of 64 channels at
+each of 4x4 places, to tell a picture's views from those of others: it keeps the
+backbone from forgetting what a class does not need, and is not exported.
+copy-64 is a network of its own (train_copy.py), which `export` puts beside this
+one: the two have nothing but the picture in common.
 
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so
 trained is what the figures on unseen classes are measured with; the one that
@@ -20,22 +22,21 @@ so.  `train` may be called again and again: it goes on where it was cut off, and
 does nothing once it is done.
 """
 import argparse
-import os
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import recipe
+import train_copy
 import views
 from pictures import class_names, load
+from tinyimagenet import MEAN, SIDE, STD, precision, recall, unseen
 
-MEAN = (122, 115, 101)  # of the training pixels, RGB
-STD = (70.0, 68.0, 71.0)
 WIDTHS = (32, 96, 224, 384)
 BRANCHES = (2, 2, 2)
 BITS = 64
-SIDE, PLACES, CHANNELS = 64, 16, 64
+PLACES, CHANNELS = 16, 64
 
 
 class Net(nn.Module):
@@ -77,14 +78,6 @@ def loss_of(net, a, b, labels, args, press):
     return loss
 
 
-def unseen():
-    """Labels of weights/unseen_classes.txt: its lines begin with them."""
-    path = os.path.join(os.path.dirname(__file__), 'unseen_classes.txt')
-    with open(path) as f:
-        return {int(line.split()[0]) for line in f
-                if line.strip() and not line.startswith('#')}
-
-
 def codes(net, x, float32):
     """Bits of both heads for pictures, those of a mirror image with them."""
     net.eval()
@@ -100,30 +93,6 @@ def codes(net, x, float32):
             copy.append(net.copy(g / 2) > 0)
     net.train()
     return torch.cat(photo).float() * 2 - 1, torch.cat(copy).float() * 2 - 1
-
-
-def precision(u, labels, k=10):
-    """Precision at k of bits -1 and 1 among themselves, ties in their order."""
-    total = 0.0
-    order = torch.arange(len(u), device=u.device) / len(u)
-    for i in range(0, len(u), 500):
-        like = u[i:i + 500] @ u.T - order
-        rows = torch.arange(len(like), device=u.device)
-        like[rows, i + rows] = -1e9
-        top = like.topk(k, 1).indices
-        total += (labels[top] == labels[i:i + 500, None]).float().sum().item()
-    return total / k / len(u)
-
-
-def recall(u, v, rate=1e-4):
-    """Of views v the share that is as near to its picture in u as one of
-    1 / rate pairs that are not the same is at most."""
-    like = v @ u.T
-    same = like.diagonal().clone()
-    like.fill_diagonal_(-u.shape[1])
-    count = int(rate * like.numel())
-    at = like.flatten().topk(count + 1).values[-1]
-    return (same > at).float().mean().item()
 
 
 def look(net, x, labels, args):
@@ -165,29 +134,33 @@ def train(args):
         look(net, held_x, held_y, args)
 
 
+def load_net(net, path):
+    net.load_state_dict(torch.load(path + '.pt', map_location='cpu')['net'])
+    net.eval()
+    return net
+
+
 def write(args):
     from export import Description, export, samples
     names = class_names(args.data[0])
     kept = set(range(len(names))) - (unseen() if args.seen else set())
-    net = Net(len(kept))
-    net.load_state_dict(torch.load(args.out + '.pt',
-                                   map_location='cpu')['net'])
-    net.eval()
+    net = load_net(Net(len(kept)), args.out)
+    copies = load_net(train_copy.Copies(), args.copies)
     d = Description()
-    x = d.backbone(net.backbone)
-    patches = d.add('patches.flat', 'Flatten',
-                    [d.convolution('patches', x, net.patches)])
-    both = d.add('both', 'Concat', [d.largest('maximum', x), patches])
-    features = d.add('features', 'Slice', [both], begin=0, end=WIDTHS[-1])
-    places = d.add('places', 'Slice', [both], begin=WIDTHS[-1],
-                   end=WIDTHS[-1] + CHANNELS * PLACES)
+    features = d.largest('features', d.backbone(net.backbone))
+    x = d.halved('copy.half', 'data', 'AVE')
+    x = d.backbone(copies.backbone, x, 'copy.')
+    x = d.convolution('copy.patches', x, copies.patches)
+    places = d.add('places', 'Flatten', [x])
     heads = [d.head('photo-64', features, net.photo,
                     [names[label] for label in sorted(kept)]),
-             {'name': 'copy-64', 'features': features,
-              'latent': d.latent('copy-64', places, *net.copy)}]
+             {'name': 'copy-64', 'features': places,
+              'latent': d.latent('copy-64', places, copies.latent,
+                                 copies.norm)}]
     export(args.file, d, heads, SIDE, MEAN, STD,
            samples(args.out + '.calibrate.db', args.data, 'label IN (%s)' %
-                   ', '.join(map(str, sorted(kept)))), mirror=[both])
+                   ', '.join(map(str, sorted(kept)))),
+           mirror=[features, places])
 
 
 def main():
@@ -214,6 +187,8 @@ def main():
     t.set_defaults(run=train)
     e = sub.add_parser('export')
     e.add_argument('file', help='the safetensors file to write')
+    e.add_argument('--copies', default='build/train/copy',
+                   help="what train_copy.py's --out was")
     e.set_defaults(run=write)
     for q in (t, e):
         q.add_argument('--data', required=True, nargs='+',

@@ -1,8 +1,9 @@
 """Views of one picture: what a copy of it may have gone through.
 
 Crops, other sizes and shapes, small rotations, mirror images, recompression,
-brightness, contrast, colour, grey, covered and scribbled patches, all drawn
-from the generator that is passed in, where the pictures lie.  What the
+brightness, contrast, colour, grey, covered and scribbled patches, pictures upon
+other pictures, all drawn from the generator that is passed in, where the
+pictures lie.  What the
 evaluation keeps for itself is not here: borders, blur, text.  Pictures are
 [n, 3, h, w] of floats from 0 to 255.
 """
@@ -43,10 +44,11 @@ class Draw:
         return self.rand(*shape) < p
 
 
-def moved(x, rng, least, most=1.2):
-    """A crop of `least` to all of each side, or a fifth more than all, turned
-    by up to 10 degrees in half of the cases, mirrored in half; reflected where
-    it reaches outside."""
+def moved(x, rng, least, most, over):
+    """A crop of `least` to `most` of each side, more than all above 1, turned
+    by up to 10 degrees in half of the cases, mirrored in half.  Where it
+    reaches outside there is the picture's reflection or, in `over` of the
+    cases, another picture of the batch, which it then lies upon."""
     draw = Draw(x, rng)
     size = draw.uniform(least, most)
     wide, high = (size * draw.uniform(0.85, 1.15) for _ in range(2))
@@ -59,20 +61,33 @@ def moved(x, rng, least, most=1.2):
         torch.stack([wide * c * mirror, -high * s, dx], 1),
         torch.stack([wide * s * mirror, high * c, dy], 1)], 1)
     grid = F.affine_grid(theta, x.shape, align_corners=False)
-    return F.grid_sample(x, grid, mode='bilinear', padding_mode='reflection',
+    out = F.grid_sample(x, grid, mode='bilinear', padding_mode='reflection',
+                        align_corners=False)
+    if over:
+        outside = (grid.abs().amax(3) > 1)[:, None] & draw.chance(over, 1, 1, 1)
+        other = torch.randint(1, len(x), (1,), generator=rng, device=x.device)
+        out = torch.where(outside, x.roll(other.item(), 0), out)
+    return out
+
+
+def some(x, share, rng, edit):
+    """The pictures with a share of them edited."""
+    at = Draw(x, rng).chance(share).nonzero()[:, 0]
+    return x.index_copy(0, at, edit(x[at])) if len(at) else x
+
+
+def shrunk(x, part):
+    """Pictures at 1 / part of their size and back again."""
+    size = [round(side / part) for side in x.shape[2:]]
+    return F.interpolate(F.interpolate(x, size=size, mode='area'),
+                         size=x.shape[2:], mode='bilinear',
                          align_corners=False)
 
 
 def smaller(x, rng):
-    """Some pictures at half or three quarters of their size and back again."""
-    draw = Draw(x, rng)
-    to = draw.rand(1, 1, 1)
-    for low, part in ((0.85, 2), (0.7, 4 / 3)):
-        size = [round(side / part) for side in x.shape[2:]]
-        small = F.interpolate(F.interpolate(x, size=size, mode='area'),
-                              size=x.shape[2:], mode='bilinear',
-                              align_corners=False)
-        x = torch.where((to >= low) & (to < low + 0.15), small, x)
+    """Some pictures at three quarters, half or a third of their size."""
+    for part in (4 / 3, 2, 3):
+        x = some(x, 0.15, rng, lambda x: shrunk(x, part))
     return x
 
 
@@ -89,27 +104,31 @@ def coloured(x, rng):
     return x.clamp(0, 255)
 
 
-def covered(x, rng):
-    """Some pictures with one to three patches of one colour, half of them
-    scribbled: spots cover half of the patch."""
+def patched(x, rng):
+    """A patch of one colour on each picture, half of them scribbled: spots
+    cover half of the patch."""
     draw = Draw(x, rng)
     h, w = x.shape[2:]
     rows = torch.arange(h, device=x.device).view(1, 1, h, 1)
     cols = torch.arange(w, device=x.device).view(1, 1, 1, w)
+    tall = draw.uniform(0.05, 0.3, 1, 1, 1) * h
+    wide = draw.uniform(0.05, 1.0, 1, 1, 1) * w
+    top = draw.uniform(-0.1, 0.95, 1, 1, 1) * h
+    left = draw.uniform(-0.1, 0.7, 1, 1, 1) * w
+    spots = F.interpolate(draw.rand(1, h // 2, w // 2), size=(h, w),
+                          mode='bilinear', align_corners=False) > 0.5
+    hole = ((rows >= top) & (rows < top + tall) & (cols >= left) &
+            (cols < left + wide) & (spots | draw.chance(0.5, 1, 1, 1)))
+    plain = draw.chance(0.5, 1, 1, 1)   # black or white
+    colour = draw.uniform(0, 255, 3, 1, 1)
+    colour = torch.where(plain, (colour[:, :1] > 127) * 255.0, colour)
+    return torch.where(hole, colour, x)
+
+
+def covered(x, rng):
+    """Some pictures with one to three patches."""
     for _ in range(3):
-        tall = draw.uniform(0.05, 0.3, 1, 1, 1) * h
-        wide = draw.uniform(0.05, 1.0, 1, 1, 1) * w
-        top = draw.uniform(-0.1, 0.95, 1, 1, 1) * h
-        left = draw.uniform(-0.1, 0.7, 1, 1, 1) * w
-        spots = F.interpolate(draw.rand(1, h // 2, w // 2), size=(h, w),
-                              mode='bilinear', align_corners=False) > 0.5
-        hole = ((rows >= top) & (rows < top + tall) & (cols >= left) &
-                (cols < left + wide) & draw.chance(0.3, 1, 1, 1) &
-                (spots | draw.chance(0.5, 1, 1, 1)))
-        plain = draw.chance(0.5, 1, 1, 1)   # black or white
-        colour = draw.uniform(0, 255, 3, 1, 1)
-        colour = torch.where(plain, (colour[:, :1] > 127) * 255.0, colour)
-        x = torch.where(hole, colour, x)
+        x = some(x, 0.3, rng, lambda x: patched(x, rng))
     return x
 
 
@@ -134,9 +153,8 @@ def quantised(plane, table, quality):
 
 
 def recompressed(x, rng):
-    """Some pictures through JPEG of quality 15 to 70, chroma at half size."""
-    draw = Draw(x, rng)
-    quality, some = draw.uniform(15, 70), draw.chance(0.3, 1, 1, 1)
+    """JPEG of quality 15 to 70, chroma at half size."""
+    quality = Draw(x, rng).uniform(15, 70)
     ycc = torch.tensor(YCC, device=x.device)
     y, *chroma = torch.einsum('ij,njhw->inhw', ycc, x)
     planes = [quantised(y - 128, LUMA, quality) + 128]
@@ -145,16 +163,15 @@ def recompressed(x, rng):
         planes.append(F.interpolate(c[:, None], scale_factor=2,
                                     mode='bilinear',
                                     align_corners=False)[:, 0])
-    out = torch.einsum('ij,njhw->nihw', torch.tensor(RGB, device=x.device),
-                       torch.stack(planes, 1)).clamp(0, 255)
-    return torch.where(some, out, x)
+    return torch.einsum('ij,njhw->nihw', torch.tensor(RGB, device=x.device),
+                        torch.stack(planes, 1)).clamp(0, 255)
 
 
-def view(x, rng, least=0.6):
+def view(x, rng, least=0.6, most=1.2, over=0.0):
     """One view of each picture."""
-    x = moved(x.float(), rng, least)
-    x = coloured(smaller(x, rng), rng)
-    return recompressed(covered(x, rng), rng)
+    x = moved(x.float(), rng, least, most, over)
+    x = covered(coloured(smaller(x, rng), rng), rng)
+    return some(x, 0.3, rng, lambda x: recompressed(x, rng))
 
 
 def contrast(a, b, temperature, labels=None):

@@ -13,12 +13,7 @@ if [ ! -f build/bench/node_modules/$package/vec0.so ]; then
     >build/bench/npm.log 2>&1 ||
     echo "no sqlite-vec (build/bench/npm.log)"
 fi
-if ! build/venv-bench/bin/python -c 'import faiss, onnxruntime, onnx' 2>/dev/null; then
-  { /usr/bin/python3 -m venv build/venv-bench &&
-    build/venv-bench/bin/pip install -q faiss-cpu onnxruntime onnx numpy
-  } >build/bench/pip.log 2>&1 ||
-    echo "no FAISS or onnxruntime (build/bench/pip.log)"
-fi
+sh tests/venv.sh build/venv-bench faiss-cpu onnxruntime onnx
 for peer in build/bench/node_modules/$package/vec0.so \
   build/venv-bench/bin/python; do
   if [ -e $peer ]; then echo "$peer is there"; fi

@@ -75,3 +75,13 @@ has "prints every edit beside the perceptual hash" "^border( +0\.[0-9]+){8} "
 has "finds mirrored pictures by views" "^mirrored, views( +0\.[0-9]+){2}$"
 has "tells what a distance means to a head without classes" \
   "^cifar10-32: the same picture, of two pictures \(prior 0.0001\)$"
+
+# Training, on a base that is quick and knows little of these pictures.
+if OPTIONS='{"bits": 32}' sh sql/train_eval.sh $out/other.db \
+    weights/mnist-48.safetensors 100 >$out/train 2>$out/train.err &&
+   grep -q '^60 queries (test) among 100 images (train), which were not' \
+     $out/train && grep -Eq '^mAP@1000 raised by +0\.[0-9]+$' $out/train
+then echo "ok - eval of training"; else
+  echo "not ok - eval of training"
+  sed 's/^/# /' $out/train $out/train.err
+fi

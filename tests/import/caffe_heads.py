@@ -107,6 +107,10 @@ def test_hash():
     result('more bits than values', err if status else '' if np.abs(
         square_root(rows[:56])).max() < 1e-6 and np.abs(square_root(
             rows[56:])).max() < 1e-6 else 'not orthonormal')
+    status, err, _ = tool(text, weights, '--mean', '0', '--hash', 'r3',
+                          '--bits', '8')
+    result('a warning where nothing is negative',
+           '' if 'r3: its values are never negative' in err else err or 'no')
 
     # images of sixty kinds; every tenth is no image, every eleventh NULL
     db = path('images.db')
@@ -144,6 +148,12 @@ def test_hash():
         want = -rows.astype(np.float64) @ features.mean(0)
         if np.abs(bias - want).max() > 1e-4 * np.abs(want).max():
             problem = 'the mean is not that of the images'
+    if not problem:
+        status, err, _ = tool(text, weights, *(base + where +
+                                               ['--hash', 'r3']))
+        if status or 'never negative' in err:
+            problem = err
+        tool(text, weights, *(base + where))
     result('a rotation about the mean of images', problem)
 
     def loss(rows):
@@ -186,7 +196,8 @@ def test_hash():
                 loss(rows), min(ends), max(ends), start))
     result('--hash-method itq', problem)
     for name, options, says in (
-            ('a table that is missing', ['--images', db], 'no such table'),
+            ('a table that is missing', ['--images', db],
+             'no such table: images (--table and --column name others)'),
             ('a column that is missing', ['--images', db, '--table', 'shots'],
              'no such column'),
             ('no database', ['--images', path('net.prototxt')],

@@ -36,7 +36,7 @@ def main():
     for path in sys.argv[4:]:
         name = os.path.basename(path)[:-5].replace('.', ', opset ')
         check(tool, path, name)
-        if not path.endswith('.17.onnx') or os.path.getsize(path) > 1 << 28:
+        if not path.endswith('.17.onnx') or os.path.getsize(path) > 1 << 30:
             continue
         newer = tool.path('newer.onnx')
         onnx.save(version_converter.convert_version(onnx.load(path), 21),

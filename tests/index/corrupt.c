@@ -17,7 +17,9 @@
 ** 'integrity-check' must notice the former always.  Under the sanitizers this
 ** also shows that no byte outside of a block is touched.
 */
+#include <signal.h>
 #include <stdarg.h>
+#include <sys/time.h>
 
 #include "../../nn/codes.h"
 #include "index_test.h"
@@ -329,6 +331,30 @@ static void corrupt_make(int bits) {
   sqlite3_close(db);
 }
 
+/* A trial that does not end is one that failed.  It has so many seconds of the
+** processor, for a busy machine may be slow to give them. */
+#define TRIAL_SECONDS 60
+
+static char corrupt_endless[160];
+static int corrupt_endless_bytes;
+
+static void corrupt_is_endless(int number) {
+  (void)number;
+  ssize_t n = write(1, corrupt_endless, (size_t)corrupt_endless_bytes);
+  _exit(n < 0 ? 2 : 1);
+}
+
+static void corrupt_start_clock(void) {
+  const struct itimerval limit = {{0, 0}, {TRIAL_SECONDS, 0}};
+  corrupt_endless_bytes = snprintf(
+      corrupt_endless, sizeof(corrupt_endless),
+      "not ok - corrupt: no end, seed %llu, trial %d, %d bits, %s\n",
+      (unsigned long long)corrupt_seed, corrupt_trial_number, corrupt_bits,
+      corrupt_what);
+  signal(SIGPROF, corrupt_is_endless);
+  setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 static void corrupt_trial(uint64_t seed) {
   static const struct { const char *what; int (*damage)(sqlite3 *); } ways[] = {
     {"bytes", corrupt_flip}, {"bytes", corrupt_flip}, {"bytes", corrupt_flip},
@@ -339,7 +365,7 @@ static void corrupt_trial(uint64_t seed) {
   sqlite3 *db = corrupt_open();
   int warm = index_below(3) == 0, way = (int)index_below(8);
   corrupt_what = ways[way].what;
-  alarm(60);
+  corrupt_start_clock();
   if (warm) corrupt_nth(db, 1);
   if (index_below(4) == 0)
     sqlite3_exec(db, "SELECT binhash_config('cache_bytes', 0)", NULL, NULL,

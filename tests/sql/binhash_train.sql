@@ -86,6 +86,34 @@ SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"epoch":3}');
 SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":7}');
 SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":"nosuch"}');
 SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":"exact","rate":100,"batch":16}');
+-- Options that are no JSON, or more than it.
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"bits":12,"bits":12}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"rate":1e400}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"seed":9223372036854775808}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":"exact"} {}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":"ex\u0000act"}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"' || CAST(x'ff' AS TEXT) || '":1}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"base":"exact"}' || char(0) || 'x');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', replace(hex(zeroblob(50)), '00', '['));
+SELECT * FROM binhash_train('SELECT image, kind FROM p', '{"' || hex(zeroblob(500000)) || '":1}');
+SELECT * FROM binhash_train('SELECT image, kind FROM p', CAST('{}' AS BLOB));
+-- A query that fails half way, or that wants to write; nothing is stored.
+CREATE TABLE none(model, report);
+INSERT INTO none SELECT model, report FROM binhash_train('SELECT image, CASE id WHEN 60 THEN abs(-9223372036854775807 - 1) ELSE kind END FROM p', '{"base":"exact"}');
+INSERT INTO none SELECT model, report FROM binhash_train('INSERT INTO p(image) VALUES (x''00'') RETURNING image, 1', '{"base":"exact"}');
+INSERT INTO none SELECT model, report FROM binhash_train('WITH x AS (SELECT 1) DELETE FROM p RETURNING image, kind', '{"base":"exact"}');
+INSERT INTO none SELECT model, report FROM binhash_train('EXPLAIN SELECT image, kind FROM p', '{"base":"exact"}');
+INSERT INTO none SELECT model, report FROM binhash_train(';;-- nothing', '{"base":"exact"}');
+INSERT INTO none SELECT model, report FROM binhash_train('SELECT model, 1 FROM binhash_train(?1, ''{"base":"exact"}'', ?1)', '{"base":"exact"}', 'SELECT model, 1 FROM binhash_train(?1, ''{"base":"exact"}'', ?1)');
+SELECT count(*), (SELECT count(*) FROM p) FROM none;
+-- Labels that no class can have, a class for each picture, each picture in each
+-- class, and a label that is a number or its text.
+SELECT json_extract(report, '$.skipped.labels'), json_extract(report, '$.skipped.first[0].error'), json_extract(report, '$.skipped.first[2].error'), json_extract(report, '$.classes') FROM binhash_train('SELECT image, CASE id WHEN 1 THEN CAST(x''ff80'' AS TEXT) WHEN 2 THEN ''a'' || char(0) WHEN 3 THEN hex(zeroblob(500000)) ELSE kind END FROM p', '{"base":"exact","epochs":1}');
+SELECT json_extract(report, '$.classes'), json_extract(report, '$.held_out'), json_extract(report, '$.warnings[1]') FROM binhash_train('SELECT image, char(10, 34, 92) || id FROM p', '{"base":"exact","epochs":1,"batch":1,"bits":1}');
+SELECT json_extract(report, '$.images'), json_extract(report, '$.labels'), json_extract(report, '$.several'), json_extract(report, '$.classes') FROM binhash_train('SELECT p.image, q.id FROM p, p AS q', '{"base":"exact","epochs":1,"bits":1024}');
+SELECT json_extract(report, '$.images'), json_extract(report, '$.repeated'), json_extract(report, '$.classes') FROM binhash_train('SELECT image, 1 FROM p UNION ALL SELECT image, ''1'' FROM p', '{"base":"exact","epochs":1}');
+-- Training within the query of another training.
+SELECT json_extract(report, '$.images'), (SELECT bits FROM binhash_models WHERE name = 'within') FROM binhash_train('SELECT image, kind FROM p WHERE CASE id WHEN 3 THEN length(binhash_load(''within'', (SELECT model FROM binhash_train(''SELECT image, kind FROM p'', ''{"base":"exact","epochs":1,"bits":5}'')))) ELSE 1 END', '{"base":"exact","epochs":1}');
 CREATE VIEW v AS SELECT model FROM binhash_train('SELECT image, kind FROM p');
 SELECT * FROM v;
 -- The query may unload the base, which stays while it is in use.

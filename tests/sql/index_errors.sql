@@ -59,6 +59,8 @@ INSERT INTO t(rowid, code) VALUES (1, x'0000');
 DELETE FROM t_blocks;
 SELECT rowid FROM t WHERE query = x'0000';
 INSERT INTO t(t) VALUES ('integrity-check');
+UPDATE t_state SET rows = 9223372036854775807;
+INSERT INTO t(rowid, code) VALUES (9, x'0000');
 UPDATE t_state SET format = 2;
 SELECT rowid FROM t WHERE query = x'0000';
 SELECT count(*) FROM t;

@@ -206,10 +206,32 @@ static void test_what_runs(void **state) {
   }
 }
 
+/* Branches are what ties blobs together, the input apart: a layer below both
+** heads makes one of them. */
+static void test_branch_of(void **state) {
+  (void)state;
+  for (int seed = 0; seed < 6; seed++) {
+    branches s;
+    open_branches(&s, seed);
+    const int a = nn_model_head(s.model, 0)->latent;
+    const int b = nn_model_head(s.model, 1)->latent;
+    const int shared = seed % 2 && seed % 3 == 0;
+    assert_int_equal(nn_model_branch(s.model, a) ==
+                     nn_model_branch(s.model, b), shared);
+    assert_int_equal(nn_model_branch(s.model, a),
+                     nn_model_branch(s.model, s.own[0] + 1));
+    assert_int_equal(nn_model_branch(s.model, b),
+                     nn_model_branch(s.model, s.own[1] + 1));
+    assert_int_equal(nn_model_branch(s.model, 0), 0);
+    close_branches(&s);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_branches),
       cmocka_unit_test(test_what_runs),
+      cmocka_unit_test(test_branch_of),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ static nn_status add_blocks(const data *d, nn_top *top, nn_error *err) {
   }
   nn_status status = NN_OK;
   for (int i = 0; status == NN_OK && i < d->block_count; i++)
-    status = nn_top_add(top, &d->blocks[i], err);
+    status = nn_top_add(top, &d->blocks[i], NULL, err);
   return status == NN_OK ? nn_top_end(top, err) : status;
 }
 
@@ -382,7 +382,7 @@ static void extreme_rowids(void **state) {
   assert_int_equal(nn_top_open(&nn_memory_libc, codes, 8, &top, &err), NN_OK);
   for (int i = 0; i <= 6; i++) {
     assert_int_equal(nn_top_begin(top, 1, 0, 8, &err), NN_OK);
-    assert_int_equal(nn_top_add(top, &block, &err), NN_OK);
+    assert_int_equal(nn_top_add(top, &block, NULL, &err), NN_OK);
     assert_int_equal(nn_top_end(top, &err), NN_OK);
     assert_int_equal(nn_top_row(top, &rowid, &distance), i < 6);
     if (i < 6) assert_true(rowid == rowids[i] && distance == 0);
@@ -467,7 +467,7 @@ static void a_failed_pass_has_no_rows(void **state) {
     int distance, at = 10, right;
     assert_int_equal(nn_top_begin(top, 10, 0, 48, &err), NN_OK);
     for (int i = 0; i < d.block_count; i++)
-      assert_int_equal(nn_top_add(top, &d.blocks[i], &err), NN_OK);
+      assert_int_equal(nn_top_add(top, &d.blocks[i], NULL, &err), NN_OK);
     assert_int_equal(nn_top_end(top, &err), NN_OK);
     assert_int_equal(nn_top_row(top, &rowid, &distance), 1);
     memory.fail_at = memory.calls + fail_in;
