@@ -8,9 +8,9 @@
 ** is asked for, and their features and classifiers: the codes of five lengths,
 ** the features and the label of a row of a table then cost one decoding and one
 ** pass.  Heads that share the pixels alone would only add what each costs, so
-** they have passes of their own, of the picture as it was decoded for the first.
-** A layer that is none of these, or is very long, is computed by itself when it
-** is asked for.
+** they have passes of their own, of the picture as the first of them had it
+** decoded.  A layer that is none of these, or is very long, is computed by
+** itself when it is asked for.
 **
 ** What a pass computes depends on the model alone, never on what was asked
 ** first or on what is remembered: where a network folds layers together, what

@@ -171,8 +171,8 @@ static int train_part_new(train_state *t, train_part *part, size_t a, size_t b,
 
 /* What is thought of W before anything is seen weighs as much as so many
 ** examples: the more there are, the less it counts.  (On features of photo-64,
-** of pictures of CIFAR-10 that were kept out, mAP was the same with 300 and 1000
-** examples, .010 higher with 5000, and .031 with 20,000.) */
+** of pictures of CIFAR-10 that were kept out, mAP was the same with 300 and
+** 1000 examples, .010 higher with 5000, and .031 with 20,000.) */
 static float train_decay(const train_state *t) {
   size_t n = t->lesson->trained;
   return TRAIN_DECAY * (n > TRAIN_FEW ? TRAIN_FEW / (float)n : 1);
