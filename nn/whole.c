@@ -100,10 +100,10 @@ static int whole_small(const nn_layer *l, const nn_blob *in,
   return 1;
 }
 
-/* Whether it can be cut, whatever its weights are. */
+/* Whether a convolution can be cut, whatever its weights are. */
 static int whole_shape(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
-  return l->type == NN_CONVOLUTION && nn_cut_depth(l, in) >= WHOLE_LEAST &&
+  return nn_cut_depth(l, in) >= WHOLE_LEAST &&
          top->c / l->group >= WHOLE_LEAST && top->h * top->w >= 16 &&
          nn_cut_saves(l) &&
          whole_cut(l, in).total * NN_PAIR_ROWS <= WHOLE_VALUES;
@@ -173,7 +173,8 @@ static void whole_channel(const nn_layer *l, const nn_cut *cut,
 /* Nothing of a layer that does not fit; of others, as [group][block][place]
 ** [pair of channels][output of the block][2]. */
 nn_status nn_whole_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  const nn_blob *in = &model->blobs[layer->bottoms ? layer->bottom[0] : 0];
+  if (layer->type != NN_CONVOLUTION) return NN_OK;
+  const nn_blob *in = &model->blobs[layer->bottom[0]];
   const nn_blob *top = &model->blobs[layer->top];
   if (!nn_words_of(model->form) || !whole_shape(layer, model->blobs) ||
       !whole_small(layer, in, top)) {
