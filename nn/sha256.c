@@ -4,9 +4,9 @@
 ** binhash_load() returns it, binhash_models() shows it, and an index may record
 ** it: it is how a code that was stored years ago names the model that made it.
 ** A model of 228 MB takes more than a second in the plain form of the standard,
-** which is by far the most of the time until its first code, and a tenth of that
-** by the SHA instructions of x86, which most CPUs since 2019 have.  Nothing
-** here is secret, so the plain form makes no attempt at constant time.
+** by far the most of the time until its first code, and a tenth of that by the
+** SHA instructions of x86, which most CPUs since 2019 have.  Nothing here is
+** secret, so the plain form makes no attempt at constant time.
 */
 #include <string.h>
 
