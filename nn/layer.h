@@ -80,7 +80,7 @@ typedef struct nn_blob {
   size_t slots;      /* its memory in pieces of 4 bytes; size of floats */
   int readers;       /* layers that read it, one that reads twice counts 2 */
   int last_reader;   /* index of the last of them, -1 */
-  int branch;        /* the lowest blob that it is tied to, the input apart */
+  int branch;        /* the lowest blob that it is tied to, pixels apart */
   int batched;       /* kept for all images of a batch at once */
   size_t offset;     /* slots: batched, times the batch; else of one image */
   nn_quant quant;    /* in integer networks */

@@ -197,7 +197,8 @@ int nn_model_blob_count(const nn_model *model);
 /* The layer that writes a blob; blob 0 is the input and has its name. */
 const char *nn_model_blob_name(const nn_model *model, int blob);
 /* The branch of a blob: two blobs have the same where the layers that they are
-** made by have something in common but the input, or both have with a third. */
+** made by have something in common, or both have with a third; the input and
+** what a 1x1 convolution makes of it do not count. */
 int nn_model_branch(const nn_model *model, int blob);
 /* Shape of one image's part of a blob, C, H, W; returns C * H * W. */
 size_t nn_model_blob_shape(const nn_model *model, int blob, int chw[3]);

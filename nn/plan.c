@@ -58,8 +58,16 @@ static void plan_readers(nn_model *model) {
   }
 }
 
-/* Blobs that some layer ties together, the input apart, are a branch; heads of
-** different branches have no work in common. */
+/* The pixels, and what an integer network makes of each by itself. */
+static int plan_pixels(const nn_model *model, int blob) {
+  if (!blob) return 1;
+  const nn_layer *layer = &model->layers[blob - 1];
+  return layer->type == NN_CONVOLUTION && layer->bottom[0] == 0 &&
+         layer->kernel[0] * layer->kernel[1] == 1;
+}
+
+/* Blobs that some layer ties together, the pixels apart, are a branch; heads of
+** different branches have no work in common that would be worth sharing. */
 static void plan_branches(nn_model *model) {
   nn_blob *blobs = model->blobs;
   for (int i = 1; i <= model->layer_count; i++) blobs[i].branch = i;
@@ -67,7 +75,7 @@ static void plan_branches(nn_model *model) {
     const nn_layer *layer = &model->layers[i];
     for (int j = 0; j < layer->bottoms; j++) {
       int a = blobs[layer->top].branch, b = blobs[layer->bottom[j]].branch;
-      if (!layer->bottom[j] || a == b) continue;
+      if (plan_pixels(model, layer->bottom[j]) || a == b) continue;
       for (int k = 1; k <= layer->top; k++) {
         if (blobs[k].branch == (a > b ? a : b)) blobs[k].branch = a < b ? a : b;
       }

@@ -5,10 +5,12 @@
 
 A small residual net of its own (recipe.py says how it learns) looks at half of
 the pixels along each side: what survives a blur, a smaller size or a strong
-JPEG is what it can learn from, and it costs a sixth of photo-64's.  Each step
-takes two views of each picture (views.py); the views of a picture are to agree
-and those of others to differ.  The code reads 64 channels at each of 4x4
-places, since copies have the same things in the same places.
+JPEG is what it can learn from, and it takes a sixth of photo-64's time.  Each
+step takes two views of each picture (views.py), or, as soon as the rate falls,
+one and the picture itself, since a copy is compared with what it is a copy of.
+The two of a picture are to agree, and those of others to differ.  The code
+reads 64 channels at each of 4x4 places, since copies have the same things in
+the same places.
 
 `train_photo.py export` puts it beside photo-64 in one file.  --choose leaves
 every tenth class out and prints the share of its pictures' views that are
@@ -101,7 +103,7 @@ def train(args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--epochs', type=float, nargs=2, default=[2, 10],
+    p.add_argument('--epochs', type=float, nargs=2, default=[7, 7],
                    help='at the highest rate, and falling')
     p.add_argument('--minutes', type=float,
                    help='as many epochs, in this proportion, as fit in')
