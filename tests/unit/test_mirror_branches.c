@@ -206,8 +206,9 @@ static void test_what_runs(void **state) {
   }
 }
 
-/* Branches are what ties blobs together, the input apart: a layer below both
-** heads makes one of them. */
+/* Branches are what ties blobs together, the pixels apart: a layer below both
+** heads makes one of them, but for a 1x1 convolution of the input, which the
+** first layer of a branch may be here. */
 static void test_branch_of(void **state) {
   (void)state;
   for (int seed = 0; seed < 6; seed++) {
@@ -219,9 +220,9 @@ static void test_branch_of(void **state) {
     assert_int_equal(nn_model_branch(s.model, a) ==
                      nn_model_branch(s.model, b), shared);
     assert_int_equal(nn_model_branch(s.model, a),
-                     nn_model_branch(s.model, s.own[0] + 1));
+                     nn_model_branch(s.model, s.own[0] + 2));
     assert_int_equal(nn_model_branch(s.model, b),
-                     nn_model_branch(s.model, s.own[1] + 1));
+                     nn_model_branch(s.model, s.own[1] + 2));
     assert_int_equal(nn_model_branch(s.model, 0), 0);
     close_branches(&s);
   }
