@@ -6,6 +6,8 @@ unseen ones, and two measures that look at what `--choose` left out.  Bits are
 """
 import os
 
+import torch
+
 MEAN = (122, 115, 101)  # of the training pixels, RGB
 STD = (70.0, 68.0, 71.0)
 SIDE = 64

@@ -24,7 +24,6 @@ does nothing once it is done.
 import argparse
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import recipe
