@@ -9,9 +9,9 @@ the stem takes every other pixel).  Each step takes two views of each picture
 (views.py).  The head reads the maximum of each channel over the picture; it
 learns the classes of both views, to tell the views of a class from others, and,
 less, those of a picture.  Beside it learns a second head, of 64 channels at
-each of 4x4 places, to tell a picture's views from those of others: it keeps the
-backbone from forgetting what a class does not need, and is not exported.
-copy-64 is a network of its own (train_copy.py), which `export` puts beside this
+each of 4x4 places, to tell a picture's views from those of others; the shipped
+backbone learned so, and what it would be without was not measured.  That head is
+not exported.  copy-64 is a network of its own (train_copy.py), which `export` puts beside this
 one: the two have nothing but the picture in common.
 
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so

@@ -3,9 +3,8 @@
 Crops, other sizes and shapes, small rotations, mirror images, recompression,
 brightness, contrast, colour, grey, covered and scribbled patches, pictures upon
 other pictures, all drawn from the generator that is passed in, where the
-pictures lie.  What the
-evaluation keeps for itself is not here: borders, blur, text.  Pictures are
-[n, 3, h, w] of floats from 0 to 255.
+pictures lie.  What the evaluation keeps for itself is not here: borders, blur,
+text.  Pictures are [n, 3, h, w] of floats from 0 to 255.
 """
 import math
 
