@@ -115,8 +115,9 @@ static bulk_slot *bulk_at(const nn_bulk *b, uint64_t i) {
 static void bulk_prepare(const nn_bulk *b, const nn_memory *mem,
                          bulk_slot *slot) {
   nn_picture picture;
-  nn_status status = nn_picture_decode(mem, slot->bytes, slot->n,
-                                       b->max_pixels, &picture, &slot->err);
+  nn_status status = nn_picture_decode_for(mem, b->model, slot->bytes, slot->n,
+                                           b->max_pixels, &picture,
+                                           &slot->err);
   if (status) return;
   nn_prepare(mem, b->model, &picture, slot->input, &slot->err);
   nn_picture_free(mem, &picture);

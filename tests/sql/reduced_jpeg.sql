@@ -16,6 +16,9 @@ SELECT count(DISTINCT img_hash(image, 'reduced')) FROM p WHERE name IN ('420.jpg
 -- The identity is the picture; other functions see it in the same way.
 SELECT count(*) FROM p JOIN img_hash_views(p.image, 'd4', 'reduced') v WHERE v.view = 'identity' AND v.code = img_hash(p.image, 'reduced');
 SELECT img_hash(image, 'reduced') = img_hash(image, 'reduced'), try_img_hash(image, 'reduced') = img_hash(image, 'reduced') FROM p WHERE name = 'exif-6.jpg';
+-- In bulk as one by one.
+SELECT key FROM p JOIN img_hash_each('SELECT name, image FROM p', 'reduced') ON key = name WHERE code IS NOT img_hash(image, 'reduced');
+SELECT count(*), count(code) FROM img_hash_each('SELECT name, image FROM p', 'reduced');
 -- Passing from one model to another does not pass on what was decoded.
 SELECT name FROM p WHERE img_hash(image, 'corners') <> (SELECT img_hash(q.image, 'corners') FROM p q WHERE q.name = p.name) OR img_hash(image, 'reduced') <> (SELECT img_hash(q.image, 'reduced') FROM p q WHERE q.name = p.name);
 -- A file that is cut is refused as ever, also where the missing scans are not needed.

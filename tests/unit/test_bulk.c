@@ -33,13 +33,13 @@ typedef struct picture_file {
 static picture_file pictures[512];
 static int picture_count;
 
-/* An integer network, and one in float32: with kernels of our own, where this
-** CPU has them, and by OpenBLAS. */
-enum { INTEGER, OWN, BLAS, MODELS };
+/* An integer network, the same with JPEGs at reduced scale, and one in float32:
+** with kernels of our own, where this CPU has them, and by OpenBLAS. */
+enum { INTEGER, REDUCED, OWN, BLAS, MODELS };
 static uint8_t *model_bytes[MODELS];
 static nn_model *models[MODELS];
-static const char *const model_names[MODELS] = {"integer", "float32",
-                                                "float32 by OpenBLAS"};
+static const char *const model_names[MODELS] = {
+    "integer", "integer, reduced JPEGs", "float32", "float32 by OpenBLAS"};
 
 /* What is common ---------------------------------------------------------- */
 
@@ -105,8 +105,8 @@ static void hash_all(const nn_model *model) {
   for (int i = 0; i < picture_count; i++) {
     picture_file *p = &pictures[i];
     nn_picture picture;
-    if (nn_picture_decode(&nn_memory_libc, p->bytes, p->n, PIXELS, &picture,
-                          &p->err))
+    if (nn_picture_decode_for(&nn_memory_libc, model, p->bytes, p->n, PIXELS,
+                              &picture, &p->err))
       continue;
     nn_hash(&nn_memory_libc, model, head, &picture, p->code, &p->err);
     nn_picture_free(&nn_memory_libc, &picture);
@@ -152,7 +152,7 @@ static void check_order(const nn_model *model, int threads, int batch) {
 }
 
 static int needs_blas(int which) {
-  if (which == INTEGER || models[which]->floats || nn_blas_name()) return 0;
+  if (which < OWN || models[which]->floats || nn_blas_name()) return 0;
   print_message("no OpenBLAS here\n");
   return 1;
 }
@@ -165,7 +165,7 @@ static void codes_are_those_of_one(void **state) {
     for (int threads = 1; threads <= 4; threads++)
       for (int batch = 0; batch < 9; batch += batch < 2 ? 1 : 3) {
         /* OpenBLAS may round otherwise in a larger batch. */
-        if (which && !models[which]->floats && batch > 1) break;
+        if (which >= OWN && !models[which]->floats && batch > 1) break;
         print_message("%s, %d threads, batch %d\n", model_names[which],
                       threads, batch);
         check_order(models[which], threads, batch);
@@ -255,7 +255,7 @@ static void memory_runs_out(void **state) {
           memory.test.fail_at = at;
           memory.persists = persists;
           int missed = run_short(&memory, models[which], threads,
-                                 which ? 1 : 2, (int)(at * 5) % 100, 5);
+                                 which >= OWN ? 1 : 2, (int)(at * 5) % 100, 5);
           own_check(&memory);
           if (memory.test.calls < at) {
             assert_int_equal(missed, 0);
@@ -398,7 +398,7 @@ static void read_pictures(const char *folder) {
   }
 }
 
-static uint8_t *build_integer(size_t *n) {
+static uint8_t *build_integer(const char *preprocess, size_t *n) {
   builder b;
   int8_t weight[19 * 3 * 16 * 16];
   float scale[19];
@@ -413,7 +413,7 @@ static uint8_t *build_integer(size_t *n) {
   builder_layer(&b, "\"name\":\"h\",\"type\":\"InnerProduct\",\"bottom\":"
                 "[\"flat\"],\"num_output\":19,\"weight\":\"h.w\",\"scales\":"
                 "\"h.s\"");
-  builder_member(&b, "\"preprocess\":{\"resize\":\"area\"}");
+  builder_member(&b, "\"preprocess\":{%s}", preprocess);
   builder_member(&b, "\"heads\":[{\"name\":\"h\",\"latent\":\"h\"}]");
   uint8_t *file = builder_finish(&b, n);
   builder_close(&b);
@@ -457,7 +457,9 @@ int main(void) {
   nn_error err;
   read_pictures("golden/pictures");
   read_pictures("golden/broken");
-  model_bytes[INTEGER] = build_integer(&n[INTEGER]);
+  model_bytes[INTEGER] = build_integer("\"resize\":\"area\"", &n[INTEGER]);
+  model_bytes[REDUCED] = build_integer(
+      "\"resize\":\"area\",\"reduced_jpeg\":1", &n[REDUCED]);
   model_bytes[OWN] = build_float(&n[OWN]);
   model_bytes[BLAS] = build_float(&n[BLAS]);
   if (picture_count < 120) {
