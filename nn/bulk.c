@@ -7,7 +7,10 @@
 ** the network) to DONE.  The order of the results is that of the ring, whoever
 ** finishes first.  The ring is the window of pictures in flight: when it is
 ** full, or holds BULK_BYTES of encoded pictures, the caller has to take results
-** before it can put more, so that neither runs away from the other.
+** before it can put more, so that neither runs away from the other.  Once each
+** worker has a picture and another waits for it, BULK_AHEAD of them is enough:
+** what was read further ahead has left the cache again before it is decoded,
+** and is memory that the system has to find first.
 **
 ** Who does what depends on the network.  Where it runs in kernels of our own
 ** (integer networks do, and float32 ones on most CPUs), a worker takes a
@@ -50,6 +53,7 @@
 
 #define BULK_BLOBS 64                       /* that nn_run_blobs takes */
 #define BULK_BYTES ((size_t)64 << 20)       /* of encoded pictures in flight */
+#define BULK_AHEAD ((size_t)16 << 20)       /* where each thread has its next */
 #define BULK_INPUTS ((size_t)64 << 20)      /* of inputs in flight */
 #define BULK_LENT ((size_t)1 << 30)         /* to all workers together */
 #define BULK_STACK ((size_t)1 << 20)        /* of a thread */
@@ -450,9 +454,10 @@ int nn_bulk_threads(const nn_bulk *b) { return b->threads; }
 
 int nn_bulk_has_room(const nn_bulk *b, size_t n) {
   uint64_t flying = b->put - b->dropped;
+  uint64_t enough = (uint64_t)b->asked * (uint64_t)(1 + b->batch);
+  size_t most = flying < enough ? BULK_BYTES : BULK_AHEAD;
   if (flying == 0) return 1;
-  return flying < (uint64_t)b->room && n <= BULK_BYTES &&
-         b->bytes <= BULK_BYTES - n;
+  return flying < (uint64_t)b->room && n <= most && b->bytes <= most - n;
 }
 
 nn_status nn_bulk_put(nn_bulk *b, const void *bytes, size_t n, nn_error *err) {

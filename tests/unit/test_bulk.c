@@ -344,6 +344,38 @@ static void arguments(void **state) {
   own_check(&memory);
 }
 
+/* Pictures of n bytes that are taken before any result is. */
+static int window_of(int threads, int batch, const uint8_t *bytes, size_t n) {
+  own_memory memory;
+  nn_bulk *bulk;
+  nn_error err;
+  int count = 0;
+  own_init(&memory);
+  assert_int_equal(open_bulk(&memory, models[INTEGER], threads, batch, &bulk),
+                   NN_OK);
+  for (; nn_bulk_has_room(bulk, n); count++)
+    assert_int_equal(nn_bulk_put(bulk, bytes, n, &err), NN_OK);
+  nn_bulk_close(bulk);
+  own_check(&memory);
+  return count;
+}
+
+/* Large pictures: one more for each thread than it has, if 64 MB hold that;
+** smaller ones, 16 MB. */
+static void window_of_large(void **state) {
+  (void)state;
+  const size_t mb = (size_t)1 << 20;
+  uint8_t *bytes = calloc(21, mb);
+  assert_non_null(bytes);
+  assert_int_equal(window_of(2, 1, bytes, 5 * mb), 4);
+  assert_int_equal(window_of(2, 1, bytes, 2 * mb), 8);
+  assert_int_equal(window_of(2, 1, bytes, 21 * mb), 3);
+  assert_int_equal(window_of(4, 1, bytes, 5 * mb), 8);
+  assert_int_equal(window_of(2, 2, bytes, 5 * mb), 6);
+  assert_int_equal(window_of(2, 1, bytes, 10), 18);
+  free(bytes);
+}
+
 /* In a child, which has none of the threads, nothing waits for them. */
 static void forked(void **state) {
   (void)state;
@@ -450,6 +482,7 @@ int main(void) {
       cmocka_unit_test(memory_runs_out),
       cmocka_unit_test(one_failure_is_mended),
       cmocka_unit_test(window),
+      cmocka_unit_test(window_of_large),
       cmocka_unit_test(arguments),
       cmocka_unit_test(forked),
   };
