@@ -254,7 +254,7 @@ void bh_models_free(bh_models *models);
 /* The i-th model, copied; its name is "" past the last. */
 typedef struct bh_model_row {
   char name[104];
-  char sha256[65];
+  struct bh_model_file *file;   /* held, for bh_models_release */
   const char *kind;   /* a static string */
   int bits, is_default;
   char *report;       /* for sqlite3_free; NULL: none */

@@ -33,7 +33,7 @@
 */
 #include <string.h>
 
-#include "ext_int.h"
+#include "models.h"
 SQLITE_EXTENSION_INIT3
 
 #define INDEX_BITS_MAX 1024
@@ -152,19 +152,16 @@ static int index_arguments(bh_index *index, int argc, const char *const *argv,
 /* Models ------------------------------------------------------------------- */
 
 /* The head of the model and the sha256 of its file. */
-static int index_find_model(bh_index *index, bh_head *head, char *sha256,
+static int index_find_model(bh_index *index, bh_head *head, char sha256[65],
                             char **error) {
-  int rc = bh_models_find(index->connection, index->model, head, error);
-  for (int i = 0; rc == SQLITE_OK; i++) {
-    bh_model_row row;
-    rc = bh_models_describe(index->connection, i, &row, error);
-    if (rc != SQLITE_OK || !row.name[0]) break;
-    if (strcmp(row.name, index->model) == 0) {
-      memcpy(sha256, row.sha256, sizeof(row.sha256));
-      return SQLITE_OK;
-    }
-  }
-  return rc == SQLITE_OK ? SQLITE_ERROR : rc;
+  bh_model_file *file;
+  const char *hex = NULL;
+  int rc = bh_models_hold(index->connection, index->model, head, &file, error);
+  if (rc != SQLITE_OK) return rc;
+  rc = bh_models_sha256(file, index->model, &hex, error);
+  if (rc == SQLITE_OK) memcpy(sha256, hex, 65);
+  bh_models_release(file);
+  return rc;
 }
 
 int bh_index_model(bh_index *index, bh_head *out) {

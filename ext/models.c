@@ -17,6 +17,12 @@
 ** their own names, the first is the default, and none of them can be unloaded:
 ** a name that is compiled in means the same on every connection.
 **
+** Loading reads a file's header, checks it against the file's length, and no
+** more: of 228 MB, a code may need all, a list of names nothing.  Weights are
+** laid out for the kernels when a model is first used, and the sha256, a pass
+** over all bytes, is taken when somebody first asks for it, of the bytes that
+** were loaded: where the file has changed by then, there is none.
+**
 ** A name is bound to its bytes: loading the same bytes again under the same
 ** name is harmless, other bytes under a name in use are refused.  That holds
 ** for each head by itself, so a file of which one head was unloaded can be
@@ -42,7 +48,9 @@ typedef struct bh_model_file {
   void *copied;        /* sqlite3_free this; the default has neither */
   int fd;
   struct timespec written;   /* when, as it was loaded */
+  const void *start;   /* of the bytes, wherever they are */
   size_t bytes;
+  int digested;        /* the model has the sha256 of what was loaded */
   int references;      /* names that stand for a head of it, and holders */
 } models_file;
 
@@ -118,13 +126,23 @@ static const char *models_head_name(const models_file *file, int i,
   return i == 0 ? name : nn_model_head(file->model, i)->name;
 }
 
+/* Was the file behind the mapping written to or cut since it was loaded? */
+static int models_is_changed(const models_file *file) {
+  struct stat st;
+  if (!file->mapped) return 0;
+  return fstat(file->fd, &st) != 0 || (size_t)st.st_size != file->bytes ||
+         st.st_mtim.tv_sec != file->written.tv_sec ||
+         st.st_mtim.tv_nsec != file->written.tv_nsec;
+}
+
 /* Does the entry stand for head i of a file with the same bytes? */
 static int models_is_same(const models_entry *e, const models_file *file,
                           int i) {
   const nn_model *model = e->file->model;
   return i < nn_model_head_count(model) &&
          nn_model_head(model, i) == e->head.head &&
-         strcmp(nn_model_sha256(model), nn_model_sha256(file->model)) == 0;
+         e->file->bytes == file->bytes && !models_is_changed(e->file) &&
+         memcmp(e->file->start, file->start, file->bytes) == 0;
 }
 
 /*
@@ -176,13 +194,20 @@ static models_file *models_file_new(void) {
   return file;
 }
 
-/* Read the model in `bytes`.  Takes the file over. */
-static int models_open(bh_connection *c, models_file *file, const void *bytes,
-                       const char *name, int is_default, char **error) {
+/* What nn says is wrong with a model. */
+static int models_error(const nn_error *err, char **error) {
+  int rc = bh_code(err->status);
+  if (rc != SQLITE_NOMEM) *error = sqlite3_mprintf("%s", err->text);
+  return rc;
+}
+
+/* Read the model.  Takes the file over. */
+static int models_open(bh_connection *c, models_file *file, const char *name,
+                       int is_default, char **error) {
   nn_error err;
-  if (nn_model_open(&bh_memory, bytes, file->bytes, &file->model, &err)) {
-    int rc = bh_code(err.status);
-    if (rc != SQLITE_NOMEM) *error = sqlite3_mprintf("%s", err.text);
+  if (nn_model_open_idle(&bh_memory, file->start, file->bytes, &file->model,
+                         &err)) {
+    int rc = models_error(&err, error);
     models_file_close(file);
     return rc;
   }
@@ -197,8 +222,9 @@ static int models_need_default(bh_connection *c, char **error) {
   if (!name || models_lookup(c, name)) return SQLITE_OK;
   models_file *file = models_file_new();
   if (!file) return SQLITE_NOMEM;
+  file->start = bytes;
   file->bytes = (size_t)n;
-  return models_open(c, file, bytes, name, 1, error);
+  return models_open(c, file, name, 1, error);
 }
 
 const char *bh_models_default(void) {
@@ -206,15 +232,6 @@ const char *bh_models_default(void) {
   const char *name;
   bh_default_model(&n, &name);
   return name;
-}
-
-/* Was the file behind the mapping written to or cut since it was loaded? */
-static int models_is_changed(const models_file *file) {
-  struct stat st;
-  if (!file->mapped) return 0;
-  return fstat(file->fd, &st) != 0 || (size_t)st.st_size != file->bytes ||
-         st.st_mtim.tv_sec != file->written.tv_sec ||
-         st.st_mtim.tv_nsec != file->written.tv_nsec;
 }
 
 int bh_models_find(bh_connection *c, const char *name, bh_head *out,
@@ -243,6 +260,8 @@ int bh_models_find(bh_connection *c, const char *name, bh_head *out,
                              name);
     return SQLITE_ERROR;
   }
+  nn_error err;
+  if (nn_model_ready(e->file->model, &err)) return models_error(&err, error);
   *out = e->head;
   return SQLITE_OK;
 }
@@ -259,6 +278,24 @@ int bh_models_hold(bh_connection *c, const char *name, bh_head *out,
 
 int bh_models_is_changed(const bh_model_file *file) {
   return models_is_changed(file);
+}
+
+int bh_models_sha256(bh_model_file *file, const char *name, const char **hex,
+                     char **error) {
+  *error = NULL;
+  *hex = NULL;
+  if (!file->digested && !models_is_changed(file)) {
+    nn_model_sha256(file->model);
+    file->digested = !models_is_changed(file);
+  }
+  if (file->digested) {
+    *hex = nn_model_sha256(file->model);
+    return SQLITE_OK;
+  }
+  *error = sqlite3_mprintf("the file of the model '%s' was written to after it "
+                           "was loaded, before its sha256 was taken; unload it "
+                           "and load it again", name);
+  return SQLITE_ERROR;
 }
 
 void bh_models_release(bh_model_file *file) {
@@ -287,7 +324,7 @@ static int models_map(const char *path, models_file *file, char **error) {
     close(fd);
     return SQLITE_CANTOPEN;
   }
-  file->mapped = p;
+  file->start = file->mapped = p;
   file->bytes = (size_t)st.st_size;
   file->fd = fd;
   file->written = st.st_mtim;
@@ -318,7 +355,7 @@ static int models_load_value(bh_connection *c, const char *name,
   } else {
     file->bytes = (size_t)sqlite3_value_bytes(source);
     const void *blob = sqlite3_value_blob(source);
-    file->copied = sqlite3_malloc64(file->bytes + 1);
+    file->start = file->copied = sqlite3_malloc64(file->bytes + 1);
     if (!file->copied || (!blob && file->bytes)) {
       rc = SQLITE_NOMEM;
     } else if (file->bytes) {
@@ -329,8 +366,21 @@ static int models_load_value(bh_connection *c, const char *name,
     models_file_close(file);
     return rc;
   }
-  return models_open(c, file, file->mapped ? file->mapped : file->copied, name,
-                     0, error);
+  return models_open(c, file, name, 0, error);
+}
+
+/* The names that stand for the heads of the file loaded as `name`. */
+static void models_result_names(sqlite3_context *ctx, bh_connection *c,
+                                const char *name) {
+  const models_file *file = models_lookup(c, name)->file;
+  sqlite3_str *s = sqlite3_str_new(c->db);
+  for (int i = 0; i < nn_model_head_count(file->model); i++) {
+    if (i) sqlite3_str_appendchar(s, 1, ',');
+    sqlite3_str_appendall(s, models_head_name(file, i, name));
+  }
+  char *names = sqlite3_str_finish(s);
+  if (names) sqlite3_result_text(ctx, names, -1, sqlite3_free);
+  else sqlite3_result_error_nomem(ctx);
 }
 
 static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
@@ -359,8 +409,7 @@ static void models_load(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
     bh_result_message(ctx, "binhash_load", rc, error);
     return;
   }
-  sqlite3_result_text(ctx, nn_model_sha256(models_lookup(c, name)->file->model),
-                      -1, SQLITE_TRANSIENT);
+  models_result_names(ctx, c, name);
 }
 
 static void models_unload(sqlite3_context *ctx, int argc,
@@ -412,10 +461,12 @@ int bh_models_describe(bh_connection *c, int i, bh_model_row *row,
   row->kind = nn_model_kind(e->file->model) == NN_INTEGER ? "integer"
                                                           : "float32";
   row->is_default = e->is_default;
-  memcpy(row->sha256, nn_model_sha256(e->file->model), sizeof(row->sha256));
   const char *report = nn_model_report(e->file->model);
   if (report) row->report = sqlite3_mprintf("%s", report);
-  return report && !row->report ? SQLITE_NOMEM : SQLITE_OK;
+  if (report && !row->report) return SQLITE_NOMEM;
+  row->file = e->file;
+  row->file->references++;
+  return SQLITE_OK;
 }
 
 int bh_register_models(bh_connection *c) {

@@ -14,6 +14,10 @@ int bh_models_hold(bh_connection *connection, const char *name, bh_head *out,
                    bh_model_file **file, char **error);
 /* Has it been written to since it was loaded? */
 int bh_models_is_changed(const bh_model_file *file);
+/* Its sha256, taken when this is first asked.  An error where the file has been
+** written to by then; *error is a message with the name, for sqlite3_free. */
+int bh_models_sha256(bh_model_file *file, const char *name, const char **hex,
+                     char **error);
 void bh_models_release(bh_model_file *file);   /* NULL is fine */
 
 #endif

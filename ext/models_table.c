@@ -4,11 +4,12 @@
 ** The models of this connection as an eponymous table, the compiled-in default
 ** first, then in the order of loading.  A cursor copies the list when it
 ** begins, so a statement that loads or unloads models while it reads the table
-** sees them as they were.
+** sees them as they were.  The sha256 of a row is taken when it is read
+** (models.c), from the file, which the cursor holds.
 */
 #include <string.h>
 
-#include "ext_int.h"
+#include "models.h"
 SQLITE_EXTENSION_INIT3
 
 enum {
@@ -73,8 +74,10 @@ static int models_table_open(sqlite3_vtab *table, sqlite3_vtab_cursor **out) {
 
 /* The list, whose last entry may be one that could not be made. */
 static void models_table_clear(models_table_cursor *cursor) {
-  for (int i = 0; cursor->rows && i <= cursor->count; i++)
+  for (int i = 0; cursor->rows && i <= cursor->count; i++) {
     sqlite3_free(cursor->rows[i].report);
+    bh_models_release(cursor->rows[i].file);
+  }
   sqlite3_free(cursor->rows);
   cursor->rows = NULL;
 }
@@ -129,6 +132,20 @@ static int models_table_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out) {
   return SQLITE_OK;
 }
 
+static int models_table_sha256(models_table_cursor *cursor,
+                               sqlite3_context *ctx) {
+  const bh_model_row *row = &cursor->rows[cursor->at];
+  const char *hex;
+  char *error;
+  int rc = bh_models_sha256(row->file, row->name, &hex, &error);
+  if (rc == SQLITE_OK) {
+    sqlite3_result_text(ctx, hex, -1, SQLITE_TRANSIENT);
+    return SQLITE_OK;
+  }
+  bh_result_message(ctx, "binhash_models", rc, error);
+  return rc;
+}
+
 static int models_table_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
                                int column) {
   models_table_cursor *cursor = (models_table_cursor *)base;
@@ -147,8 +164,7 @@ static int models_table_column(sqlite3_vtab_cursor *base, sqlite3_context *ctx,
       sqlite3_result_int(ctx, row->is_default);
       break;
     case MODELS_TABLE_SHA256:
-      sqlite3_result_text(ctx, row->sha256, -1, SQLITE_TRANSIENT);
-      break;
+      return models_table_sha256(cursor, ctx);
     case MODELS_TABLE_REPORT:   /* NULL where binhash_train did not make it */
       sqlite3_result_text(ctx, row->report, -1, SQLITE_TRANSIENT);
       break;

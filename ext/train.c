@@ -107,6 +107,9 @@ static int train_base(train_cursor *cursor, train_run *run) {
   if (rc != SQLITE_OK)
     return bh_table_report(cursor->base.pVtab, BH_TRAIN, rc, error);
   base->name = name ? name : bh_models_default();
+  rc = bh_models_sha256(base->file, base->name, &base->sha256, &error);
+  if (rc != SQLITE_OK)
+    return bh_table_report(cursor->base.pVtab, BH_TRAIN, rc, error);
   if (nn_examples_open(&bh_memory, base->head.model, base->head.head,
                        &run->examples, &run->err))
     return train_fail(cursor, &run->err);

@@ -11,7 +11,7 @@
 
 /* The model that is learned from, held. */
 typedef struct bh_train_base {
-  const char *name;
+  const char *name, *sha256;
   bh_head head;
   bh_model_file *file;
 } bh_train_base;

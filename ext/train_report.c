@@ -48,9 +48,9 @@ static void report_options(sqlite3_str *s, const bh_train_run *run) {
   sqlite3_str_appendf(s, ",\"base_sha256\":\"%s\",\"bits\":%d,\"epochs\":%d,"
                       "\"batch\":%d,\"rate\":%g,\"seed\":%lld,"
                       "\"validation\":%g",
-                      nn_model_sha256(run->base->head.model),
-                      run->result->bits, o->epochs, o->batch, o->rate,
-                      (sqlite3_int64)o->seed, o->validation);
+                      run->base->sha256, run->result->bits, o->epochs,
+                      o->batch, o->rate, (sqlite3_int64)o->seed,
+                      o->validation);
 }
 
 static void report_rows(sqlite3_str *s, const bh_train_run *run) {

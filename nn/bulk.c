@@ -7,10 +7,8 @@
 ** the network) to DONE.  The order of the results is that of the ring, whoever
 ** finishes first.  The ring is the window of pictures in flight: when it is
 ** full, or holds BULK_BYTES of encoded pictures, the caller has to take results
-** before it can put more, so that neither runs away from the other.  Once each
-** worker has a picture and another waits for it, BULK_AHEAD of them is enough:
-** what was read further ahead has left the cache again before it is decoded,
-** and is memory that the system has to find first.
+** before it can put more.  Once each worker has a picture and another waits for
+** it, BULK_AHEAD is enough: more only leaves the cache before it is decoded.
 **
 ** Who does what depends on the network.  Where it runs in kernels of our own
 ** (integer networks do, and float32 ones on most CPUs), a worker takes a
@@ -32,13 +30,10 @@
 ** the caller when it is its turn and every worker rests.  Only what fails then
 ** is reported as NN_NOMEM.
 **
-** The caller holds the mutex only to look at the ring and to answer requests; a
-** worker, only to take a picture and to bring it back.  Signals of the process
-** are not for these threads, which block all of them.
+** Signals of the process are not for these threads, which block all of them.
 **
-** Time: with the default model (weights/README.md) and the photographs of
-** tests/bench/bench_each.c, three quarters go to decoding, the rest to resizing
-** and the network; the ring costs some microseconds a picture.
+** Time: of photographs nine tenths go to decoding, of small pictures to the
+** network; the ring costs some microseconds each (tests/bench/bench_each.c).
 */
 #define _GNU_SOURCE   /* pthread_condattr_setclock with -std=c11 */
 #include <errno.h>
@@ -119,10 +114,10 @@ static bulk_slot *bulk_at(const nn_bulk *b, uint64_t i) {
 static void bulk_prepare(const nn_bulk *b, const nn_memory *mem,
                          bulk_slot *slot) {
   nn_picture picture;
-  nn_status status = nn_picture_decode_for(mem, b->model, slot->bytes, slot->n,
-                                           b->max_pixels, &picture,
-                                           &slot->err);
-  if (status) return;
+  if (nn_picture_decode_for(mem, b->model, slot->bytes, slot->n, b->max_pixels,
+                            &picture, &slot->err)) {
+    return;
+  }
   nn_prepare(mem, b->model, &picture, slot->input, &slot->err);
   nn_picture_free(mem, &picture);
 }
@@ -294,7 +289,7 @@ static nn_status bulk_check(const nn_bulk_options *o, nn_error *err) {
 }
 
 /* Pictures in flight: enough for all threads to go on while one is at a large
-** picture that is next in order, but no more than BULK_INPUTS hold. */
+** picture, but no more than BULK_INPUTS hold. */
 static int bulk_window(const nn_bulk *b) {
   int most = (int)(BULK_INPUTS / (b->input * sizeof(float)));
   int room = b->asked > 1 ? 8 * b->asked + 2 * b->batch : b->batch;

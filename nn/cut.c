@@ -18,8 +18,8 @@
 ** Points other than Winograd's 0, 1, -1 would save more for long filters, and
 ** round so much worse that outputs left the engine's 1e-5.
 **
-** img_hash() under a float32 network comes here when binhash_load() opens its
-** model: the weights are transformed once, and packed as the products read
+** img_hash() under a float32 network comes here when it first needs the model:
+** the weights are transformed once, and packed as the products read
 ** them.  Which layers gain nothing (3x3 with stride 2, 7x7 with stride 2, few
 ** channels) is said here, too.
 **

@@ -243,8 +243,8 @@ static nn_status model_read(nn_model *model, nn_error *err) {
 
 /* Opening ----------------------------------------------------------------- */
 
-nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
-                        nn_model **out, nn_error *err) {
+nn_status nn_model_open_idle(const nn_memory *mem, const void *bytes, size_t n,
+                             nn_model **out, nn_error *err) {
   nn_model *model = nn_zalloc(mem, sizeof(*model));
   *out = NULL;
   err->status = NN_OK;
@@ -262,6 +262,16 @@ nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
   nn_status status = model_read(model, err);
   if (status) nn_model_close(model);
   else *out = model;
+  return status;
+}
+
+nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
+                        nn_model **out, nn_error *err) {
+  nn_status status = nn_model_open_idle(mem, bytes, n, out, err);
+  if (!status) status = nn_model_ready(*out, err);
+  if (!status) return NN_OK;
+  nn_model_close(*out);
+  *out = NULL;
   return status;
 }
 

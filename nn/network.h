@@ -181,6 +181,16 @@ typedef struct nn_head {
 */
 nn_status nn_model_open(const nn_memory *mem, const void *bytes, size_t n,
                         nn_model **out, nn_error *err);
+/*
+** The same in two steps.  The first reads and checks everything and answers all
+** questions about the model; the second lays the weights out for the kernels,
+** which takes longer than the first where the file is mapped, and comes before
+** anything is run.  It does nothing where that is done; after NN_NOMEM it may
+** be tried again.
+*/
+nn_status nn_model_open_idle(const nn_memory *mem, const void *bytes, size_t n,
+                             nn_model **out, nn_error *err);
+nn_status nn_model_ready(nn_model *model, nn_error *err);
 void nn_model_close(nn_model *model);   /* NULL is fine */
 
 nn_kind nn_model_kind(const nn_model *model);

@@ -214,6 +214,7 @@ struct nn_model {
   size_t arena;               /* slots of the blobs of one image at a time */
   size_t batch_arena;         /* slots of the others, for each image */
   size_t scratch;             /* slots of one layer's private memory */
+  int ready;                  /* layers whose weights kernels can read */
 };
 
 /* Zeroed memory that lives as long as the model, NULL if there is none. */

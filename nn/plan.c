@@ -1,7 +1,8 @@
 /*
 ** The plan that is made once, when a model is opened: which layers melt into
 ** the one before, and where each blob lies in the one piece of memory that a
-** forward pass takes.
+** forward pass takes.  And what is made once when it is first used: weights in
+** the order, and transformed, as kernels read them.
 **
 ** Folding.  In a float32 network a batch norm that alone reads a convolution or
 ** inner product is a scale and a bias of its sums, and both, and a ReLU after
@@ -300,21 +301,37 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
   return NN_OK;
 }
 
-nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
-                          nn_error *err) {
+/* Weights ----------------------------------------------------------------- */
+
+/* One layer's, as the kernels of the model's form read them. */
+static nn_status plan_ready(nn_model *model, nn_layer *layer, nn_error *err) {
+  if (model->kind == NN_INTEGER) return nn_whole_ready(model, layer, err);
+  if (!model->floats || layer->type != NN_CONVOLUTION ||
+      nn_depthwise(layer, model->blobs)) {
+    return NN_OK;   /* depthwise.c wants nothing ready */
+  }
+  return nn_winograd_fits(layer, model->blobs)
+             ? nn_winograd_ready(model, layer, err)
+             : nn_convolve_ready(model, layer, err);
+}
+
+nn_status nn_model_ready(nn_model *model, nn_error *err) {
   nn_status status = NN_OK;
-  model->floats = form;
-  for (int i = 0; i < model->layer_count && form && !status; i++) {
-    nn_layer *layer = &model->layers[i];
-    if (layer->type != NN_CONVOLUTION || nn_depthwise(layer, model->blobs)) {
-      continue;   /* depthwise.c wants nothing ready */
-    }
-    status = nn_winograd_fits(layer, model->blobs)
-                 ? nn_winograd_ready(model, layer, err)
-                 : nn_convolve_ready(model, layer, err);
+  while (model->ready < model->layer_count && !status) {
+    status = plan_ready(model, &model->layers[model->ready], err);
+    if (!status) model->ready++;
   }
   return status;
 }
+
+nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
+                          nn_error *err) {
+  model->floats = form;
+  model->ready = 0;
+  return nn_model_ready(model, err);
+}
+
+/* The plan ---------------------------------------------------------------- */
 
 nn_status nn_plan(nn_model *model, nn_error *err) {
   while (model->first_batched < model->layer_count &&
@@ -327,15 +344,12 @@ nn_status nn_plan(nn_model *model, nn_error *err) {
   if (model->kind == NN_INTEGER) {
     unsigned cpu = nn_cpu_features() & ~(unsigned)NN_CPU_AMX;
     model->form = nn_int_kernels_for(cpu, -1);   /* AMX is asked for: run.c */
-    nn_status ready = NN_OK;
-    for (int i = 0; i < model->layer_count && !ready; i++) {
-      ready = nn_whole_ready(model, &model->layers[i], err);
-    }
-    return ready ? ready : plan_arena(model, err);
+    return plan_arena(model, err);
   }
-  const nn_float_form *form = NULL;   /* the plain one is no faster than BLAS */
-  for (int i = 1; nn_float_kernels(i); i++) form = nn_float_kernels(i);
+  /* The plain form is no faster than BLAS. */
+  for (int i = 1; nn_float_kernels(i); i++) {
+    model->floats = nn_float_kernels(i);
+  }
   nn_status status = plan_absorb(model, err);
-  if (!status) status = nn_floats_ready(model, form, err);
   return status ? status : plan_arena(model, err);
 }

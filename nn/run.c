@@ -372,6 +372,9 @@ static nn_status run_check(const nn_model *model, int batch, const int *blobs,
                            int count, nn_error *err) {
   err->status = NN_OK;
   err->text[0] = 0;
+  if (model->ready < model->layer_count) {
+    return nn_fail(err, NN_ARGUMENT, "the model was opened idle");
+  }
   if (batch < 1) {
     return nn_fail(err, NN_ARGUMENT, "a batch of %d images", batch);
   }

@@ -1,11 +1,12 @@
 /*
 ** SHA-256 (FIPS 180-4) of a model's bytes.
 **
-** binhash_load() returns it, binhash_models() shows it, and an index may record
-** it: it is how a code that was stored years ago names the model that made it.
-** A model of 228 MB takes more than a second in the plain form of the standard,
-** by far the most of the time until its first code, and a tenth of that by the
-** SHA instructions of x86, which most CPUs since 2019 have.  Nothing here is
+** binhash_models shows it, an index of a model records it, and so does what
+** binhash_train makes: it is how a code that was stored years ago names the
+** model that made it.  A model of 228 MB takes more than a second in the plain
+** form of the standard, and a tenth of that by the SHA instructions of x86,
+** which most CPUs since 2019 have; still twice what its first code takes, so it
+** is taken only where it is asked for (ext/models.c).  Nothing here is
 ** secret, so the plain form makes no attempt at constant time.
 */
 #include <string.h>

@@ -25,7 +25,7 @@ fi
 name=$(basename "$file" .safetensors)
 head=coarse
 load="CREATE TEMP TABLE loaded AS SELECT $(quoted "$name") AS file,
-  binhash_load('coarse', $(quoted "$file")) AS sha256"
+  binhash_load('coarse', $(quoted "$file")) AS names"
 wanted="(split = 'train' OR id IN (SELECT id FROM source.images
          WHERE split = 'test' ORDER BY id LIMIT $queries))"
 features "$name"

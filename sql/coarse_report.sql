@@ -21,7 +21,7 @@ GROUP BY part, way;
 .mode list
 .print
 SELECT printf('model %s, %d bits, %s, sha256 %s', l.file, m.bits, m.kind,
-              substr(l.sha256, 1, 12))
+              substr(m.sha256, 1, 12))
 FROM loaded AS l, binhash_models AS m WHERE m.name = 'coarse';
 SELECT printf('%d queries (test) against %d images (train), %d features, '
               || 'pool 1000', (SELECT count(*) FROM queries),

@@ -242,6 +242,7 @@ speed() {
 SELECT binhash_load('first', '$(quoted "$model")');
 $(read_only "$1" s);
 CREATE TEMP TABLE some AS SELECT image FROM s.images LIMIT 1000;
+SELECT img_hash(image, 'first') FROM some LIMIT 1;
 .output
 .timer on
 SELECT count(img_hash(image, 'first')) FROM some;

@@ -30,7 +30,7 @@ FROM models WHERE name = 'mine';
 --    the database is opened.  (A name stands for its bytes: to load a newer
 --    'mine', unload the old one first.)
 CREATE TEMP TABLE loaded AS
-SELECT name, binhash_load(name, model) AS sha256 FROM models;
+SELECT name, binhash_load(name, model) AS names FROM models;
 
 -- 4. Hash all photos anew, labelled or not; codes of two models do not compare.
 CREATE TEMP TABLE hashed AS

@@ -1,7 +1,7 @@
 .load ./build/binhash
 .mode list
 .nullvalue NULL
-SELECT length(binhash_load('corners', 'build/tests/models/corners.safetensors')), length(binhash_load('tiny', 'build/tests/models/two.safetensors'));
+SELECT binhash_load('corners', 'build/tests/models/corners.safetensors'), binhash_load('tiny', 'build/tests/models/two.safetensors');
 -- A picture of four pixels whose red is 0 but for the top left: the first four
 -- bits say where that pixel is in each view.
 CREATE TABLE c(id INTEGER PRIMARY KEY, image);

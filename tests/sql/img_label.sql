@@ -1,7 +1,7 @@
 .load ./build/binhash
 .mode list
 .nullvalue NULL
-SELECT length(binhash_load('tiny', 'build/tests/models/two.safetensors')), length(binhash_load('numbered', 'build/tests/models/numbered.safetensors'));
+SELECT binhash_load('tiny', 'build/tests/models/two.safetensors'), binhash_load('numbered', 'build/tests/models/numbered.safetensors');
 CREATE TABLE c(name, image);
 WITH v(name, bgr) AS (VALUES ('red', x'0000ff'), ('green', x'00ff00'), ('blue', x'ff0000'), ('white', x'ffffff'))
 INSERT INTO c SELECT name, CAST(x'424d' || x'3a000000' || x'00000000' || x'36000000' || x'28000000' || x'01000000' || x'01000000' || x'01001800' || zeroblob(24) || bgr || x'00' AS BLOB) FROM v;
