@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "model_test.h"
+#include "test_util.h"
 
 #define META                                                              \
   "\"__metadata__\":{\"format\":\"binhash\",\"format_version\":\"1\","    \
@@ -299,6 +300,50 @@ static void test_sha256(void **state) {
   builder_close(&b);
 }
 
+/* Opened in two steps: nothing runs in between, the second may fail and be tried
+** again, and what comes of it is what one step gives. */
+static void test_idle(void **state) {
+  builder b;
+  size_t n;
+  nn_error err;
+  nn_model *idle;
+  test_memory m;
+  float input[3 * 6 * 6], got[10], want[10];
+  (void)state;
+  builder_open(&b, 3, 3, 6, 6);
+  add_good(&b);
+  uint8_t *file = builder_finish(&b, &n);
+  nn_model *model = opened(file, n);
+  int last = nn_model_last_blob(model);
+  for (int i = 0; i < 3 * 6 * 6; i++) input[i] = (float)(i % 7) - 3;
+  assert_int_equal(nn_run(&nn_memory_libc, model, NN_FAST, input, 1, last, want,
+                          &err), NN_OK);
+  test_memory_init(&m, 0xa5);
+  assert_int_equal(nn_model_open_idle(&m.mem, file, n, &idle, &err), NN_OK);
+  assert_int_equal(nn_model_last_blob(idle), last);
+  assert_int_equal(nn_run(&nn_memory_libc, idle, NN_FAST, input, 1, last, got,
+                          &err), NN_ARGUMENT);
+  assert_non_null(strstr(err.text, "idle"));
+  m.fail_at = m.calls + 1;
+  if (idle->floats) {   /* else there is nothing to lay out */
+    assert_int_equal(nn_model_ready(idle, &err), NN_NOMEM);
+    assert_int_equal(nn_run(&nn_memory_libc, idle, NN_FAST, input, 1, last, got,
+                            &err), NN_ARGUMENT);
+  }
+  assert_int_equal(nn_model_ready(idle, &err), NN_OK);
+  long calls = m.calls;
+  assert_int_equal(nn_model_ready(idle, &err), NN_OK);
+  assert_int_equal(m.calls, calls);
+  assert_int_equal(nn_run(&nn_memory_libc, idle, NN_FAST, input, 1, last, got,
+                          &err), NN_OK);
+  assert_memory_equal(got, want, sizeof(got));
+  nn_model_close(idle);
+  assert_int_equal(m.live, 0);
+  nn_model_close(model);
+  free(file);
+  builder_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_header),
@@ -309,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_int8),
       cmocka_unit_test(test_folding),
       cmocka_unit_test(test_sha256),
+      cmocka_unit_test(test_idle),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
