@@ -290,8 +290,6 @@ void nn_int_fast(const nn_int_step *s) {
 
 nn_status nn_int_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   switch (layer->type) {
-    case NN_CONVOLUTION:
-    case NN_INNER_PRODUCT: return nn_packed_ready(model, layer, err);
     case NN_ELTWISE:
     case NN_CONCAT: return nn_mix_ready(model, layer, err);
     case NN_CONSTANT:

@@ -377,6 +377,7 @@ static inline size_t nn_int_stride(const nn_blob *blob) {
 static inline int nn_int_zero(const nn_blob *blob, size_t channel) {
   const nn_quant *q = &blob->quant;
   if (q->sums) return 0;
+  if (q->span == 1) return q->zero[channel];
   return q->zero[channel < q->span ? 0 : channel / q->span];
 }
 
@@ -398,7 +399,8 @@ nn_status nn_mix_ready(nn_model *model, nn_layer *layer, nn_error *err);
 void nn_gather_run(const nn_int_step *step);
 nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 
-/* packed.c: convolutions and inner products through the kernels. */
+/* packed.c: convolutions and inner products through the kernels: ready() is for
+** every layer, before it runs. */
 void nn_packed_run(const nn_int_step *step);
 size_t nn_packed_scratch(const nn_layer *layer);
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);

@@ -110,17 +110,22 @@ static void packed_filter(const nn_layer *l, const nn_blob *blobs,
   }
 }
 
+/* Convolutions and inner products, of which it was not done yet. */
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
+  if (layer->whole.packed || (layer->type != NN_CONVOLUTION &&
+                              layer->type != NN_INNER_PRODUCT)) {
+    return NN_OK;
+  }
   const nn_blob *blobs = model->blobs, *in = &blobs[layer->bottom[0]];
   nn_whole *w = &layer->whole;
   int blocks = packed_blocks(layer, &blobs[layer->top]);
   size_t bytes = packed_bytes(layer, blobs);
   size_t all = nn_mul((size_t)blocks, bytes);
   if (all > SIZE_MAX - NN_INT_SLACK) all = SIZE_MAX - NN_INT_SLACK;
-  w->packed = nn_model_alloc(model, all + NN_INT_SLACK, 1);
   /* a block may read up to three bytes behind the last channel */
   w->outside = nn_model_alloc(model, nn_int_stride(in) + 4, 1);
-  if (!w->packed || !w->outside) {
+  int8_t *packed = nn_model_alloc(model, all + NN_INT_SLACK, 1);
+  if (!packed || !w->outside) {
     return nn_fail(err, NN_NOMEM, "out of memory");
   }
   for (int c = 0; c < in->c; c++) {
@@ -129,9 +134,10 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
   for (int k = 0; k < blocks; k++) {
     packed_block b = packed_get(layer, blobs, k);
     for (int o = 0; o < b.outs; o++) {
-      packed_filter(layer, blobs, &b, o, w->packed + (size_t)k * bytes);
+      packed_filter(layer, blobs, &b, o, packed + (size_t)k * bytes);
     }
   }
+  w->packed = packed;
   return NN_OK;
 }
 

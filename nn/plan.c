@@ -305,7 +305,10 @@ static nn_status plan_arena(nn_model *model, nn_error *err) {
 
 /* One layer's, as the kernels of the model's form read them. */
 static nn_status plan_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  if (model->kind == NN_INTEGER) return nn_whole_ready(model, layer, err);
+  if (model->kind == NN_INTEGER) {
+    nn_status status = nn_packed_ready(model, layer, err);
+    return status ? status : nn_whole_ready(model, layer, err);
+  }
   if (!model->floats || layer->type != NN_CONVOLUTION ||
       nn_depthwise(layer, model->blobs)) {
     return NN_OK;   /* depthwise.c wants nothing ready */

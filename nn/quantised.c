@@ -221,6 +221,21 @@ static nn_status quantised_absent(const nn_fields *fields, const char *with,
 
 /* Filters ----------------------------------------------------------------- */
 
+/* Of n weights: what they are without their signs, added up. */
+static int64_t quantised_sizes(const int8_t *weight, size_t n) {
+  const size_t most = 1 << 16;   /* whose sum is an int */
+  int64_t all = 0;
+  for (size_t i = 0; i < n; i += most) {
+    size_t end = n - i < most ? n : i + most;
+    int some = 0;
+    for (size_t j = i; j < end; j++) {
+      some += weight[j] < 0 ? -weight[j] : weight[j];
+    }
+    all += some;
+  }
+  return all;
+}
+
 /* folded[o] = bias[o] - sum of weight * zero point, and with it the largest
 ** that the accumulator can become, which must be an int32. */
 static nn_status quantised_fold(nn_model *model, nn_layer *layer,
@@ -228,20 +243,24 @@ static nn_status quantised_fold(nn_model *model, nn_layer *layer,
   const nn_blob *in = &model->blobs[layer->bottom[0]];
   const nn_blob *top = &model->blobs[layer->top];
   nn_whole *w = &layer->whole;
-  int channels = in->c / layer->group, outputs = top->c / layer->group;
+  size_t channels = (size_t)(in->c / layer->group);
+  size_t outputs = (size_t)(top->c / layer->group);
   size_t taps = (size_t)layer->kernel[0] * (size_t)layer->kernel[1];
   const int8_t *weight = w->weight;
   w->folded = nn_model_alloc(model, (size_t)top->c, sizeof(*w->folded));
   if (!w->folded) return nn_fail(fields->err, NN_NOMEM, "out of memory");
   for (int o = 0; o < top->c; o++) {
-    int64_t folded = w->bias ? w->bias[o] : 0, worst = 0;
-    for (int c = 0; c < channels; c++) {
-      int zero = nn_int_zero(in, (size_t)(o / outputs * channels + c));
-      for (size_t t = 0; t < taps; t++, weight++) {
-        folded -= *weight * zero;
-        worst += (*weight < 0 ? -*weight : *weight) * in->quant.max;
-      }
+    size_t first = (size_t)o / outputs * channels;
+    int64_t folded = w->bias ? w->bias[o] : 0, zeros = 0;
+    int64_t worst = quantised_sizes(weight, channels * taps) * in->quant.max;
+    for (size_t c = 0; c < channels; c++) {
+      int64_t zero = nn_int_zero(in, first + c);
+      int64_t sum = 0;
+      for (size_t t = 0; t < taps; t++) sum += weight[t];
+      zeros += sum * zero;
+      weight += taps;
     }
+    folded -= zeros;
     worst += folded < 0 ? -folded : folded;
     if (worst > INT32_MAX) {
       return nn_field_fail(fields, "weight: the sum of filter %d can reach "

@@ -140,7 +140,9 @@ static uint8_t *emit_bytes(quantise *q, const nn_blob *blob) {
 }
 
 static nn_status emit_run(quantise *q, quantise_node *node) {
-  const nn_layer *layer = &q->draft->layers[node->made - 1];
+  nn_layer *layer = &q->draft->layers[node->made - 1];
+  nn_status status = nn_packed_ready(q->draft, layer, q->err);
+  if (status) return status;
   nn_int_step step = {.layer = layer, .blobs = q->draft->blobs,
                       .n = q->batch, .form = q->draft->form};
   for (int j = 0; j < node->bottoms; j++) step.in[j] = node->bottom[j]->bytes;
