@@ -339,8 +339,9 @@ class Solver:
         return self.rate * 0.1 ** self.falls
 
     def follow(self, falls):
-        """Divide the rate by ten until that was done so many times."""
-        while self.falls < falls:
+        """Divide the rate by ten until that was done so many times; after
+        twenty nothing moves."""
+        while self.falls < min(falls, 20):
             torch._foreach_mul_(self.moments, 10.0)
             self.falls += 1
         for g in self.sgd.param_groups:
@@ -519,7 +520,7 @@ def main():
     o.show = o.show or (1000 if gpu else 20)
     os.makedirs(o.out, exist_ok=True)
     with open(o.net) as f:
-        net = Network(f.read(), o.seed, 'cuda' if gpu else 'cpu')
+        net = Network(f.read(), o.seed, 'cuda:0' if gpu else 'cpu')
     mean = torch.tensor([float(v) for v in o.mean.split(',')],
                         device=net.device).view(-1, 1, 1)
     base, tests = (held(o.data, split, limit, net.device) for split, limit in (
