@@ -109,6 +109,21 @@ def layers():
                    net.forward(x, None)[0], padded.forward(x, None)[0]))
 
 
+def answers():
+    net = train_caffe.Network(NET, 1)
+    pictures = torch.randint(0, 256, (70, 3, 32, 32), generator=DRAWS).byte()
+    mean = torch.full((3, 1, 1), 120.0)
+    labels, bits = train_caffe.answers(net, mean, pictures)
+    wide = F.interpolate(pictures.float(), (256, 256), mode='bilinear')
+    middle = wide.round()[:, :, 94:161, 94:161] - mean
+    with torch.no_grad():
+        scores, latent = net.forward(middle, None)
+    result('labels and codes of the middle of pictures',
+           '' if torch.equal(labels, scores.argmax(1)) and
+           torch.equal(bits, torch.sigmoid(latent) > 0.5) and
+           0.1 < bits.float().mean() < 0.9 else bits.float().mean(0).tolist())
+
+
 def solver():
     """Caffe's formulas, one blob after another, the rate falling twice."""
     net = train_caffe.Network(NET, 1)
@@ -159,7 +174,7 @@ def order():
     result('every epoch has every picture once, wherever a run begins',
            '' if all(sorted(e.tolist()) == list(range(10)) for e in seen) and
            not torch.equal(seen[0], seen[1]) and
-           torch.equal(again, seen.view(-1)[28:32]) else seen)
+           torch.equal(again, seen.view(-1)[28:32]) else seen.tolist())
 
 
 def clock():
@@ -244,6 +259,7 @@ def runs():
 shutil.rmtree(FOLDER, ignore_errors=True)
 os.makedirs(FOLDER)
 layers()
+answers()
 solver()
 ranking()
 order()
