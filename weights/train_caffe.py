@@ -100,7 +100,7 @@ def fill(shape, filler, generator):
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
-# What PyTorch would do slowly ---------------------------------------------------
+# What PyTorch would do slowly ------------------------------------------------
 
 
 def lrn(x, size, alpha, beta, k):

@@ -30,7 +30,6 @@ a code does not depend on which way round it is.
 import argparse
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import recipe
