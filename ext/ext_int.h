@@ -410,6 +410,7 @@ typedef struct bh_index {
   bh_held *seen;
   sqlite3_int64 until;
   int seen_last;               /* there is no block behind it */
+  struct bh_known *known;      /* rowids of blocks that were looked into */
   /* Rows that the insertion in hand may push out of the content table. */
   bh_rowids replacing;
   bh_snapshot *snapshot;
@@ -475,17 +476,29 @@ int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
                      ...);
 int bh_index_exec(bh_index *index, const char *format, ...);
 
-/* index_write.c: changes, and how they reach the blocks */
+/* index_pending.c: changes that are not written yet */
 int bh_index_put(bh_index *index, sqlite3_int64 rowid, const void *code);
 int bh_index_remove(bh_index *index, sqlite3_int64 rowid);
 int bh_index_has(bh_index *index, sqlite3_int64 rowid, int *has);
 int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid);
+void bh_index_drop_pending(bh_index *index);
+/* Put them in the order of rowids; then they cannot be found any more. */
+void bh_pending_sort(bh_pending *pending);
+void bh_pending_free(bh_pending *pending);
+
+/* index_write.c: how they reach the blocks */
 int bh_index_flush(bh_index *index);
 /* Nothing can be committed before a rollback. */
 void bh_index_fail(bh_index *index, int rc);
-void bh_index_drop_pending(bh_index *index);
 /* Remove every row at once. */
 int bh_index_clear(bh_index *index);
+
+/* index_known.c: rowids that a transaction knows of */
+/* 1 if it is known whether the blocks have the rowid. */
+int bh_known_has(const bh_index *index, sqlite3_int64 rowid, int *has);
+/* Know those of index->seen; without memory it knows less. */
+void bh_known_add(bh_index *index);
+void bh_known_forget(bh_index *index);
 
 /* index_cache.c: the copy in memory */
 /* The rows as they are now; *out is NULL where they are more than memory may
