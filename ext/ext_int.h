@@ -337,8 +337,18 @@ typedef struct bh_held {
   uint32_t size;
   uint64_t indexed;            /* that multi-index's number, 0 for none */
   uint64_t removed;            /* since this version; UINT64_MAX: it stands */
+  struct bh_slab *slab;        /* where it lies, NULL: in memory of its own */
   uint8_t bytes[];
 } bh_held;
+
+/* What the blocks of a walk are laid into, while it goes on. */
+typedef struct bh_slab bh_slab;
+typedef struct bh_slabs {
+  bh_slab *current;
+  sqlite3_int64 left;          /* bytes that may be to come, 0: no slabs */
+  sqlite3_int64 taken;         /* bytes so far */
+  int few;                     /* hardly any may come */
+} bh_slabs;
 
 /* All rows of an index at one stamp.  Held by the table while it is the last
 ** one read, and by each cursor that searches in it. */
@@ -351,7 +361,8 @@ typedef struct bh_snapshot {
   bh_held **held;              /* in the order of rowids */
   size_t fresh_count, fresh_room;
   size_t *fresh;               /* those that the multi-index does not have */
-  sqlite3_int64 bytes;         /* memory, the blocks' included */
+  sqlite3_int64 bytes;         /* memory, the blocks' included, and the dead */
+  sqlite3_int64 dead;          /* bytes of slabs that are no block's of it */
 } bh_snapshot;
 
 /* A multi-index and the blocks that it was made of. */
@@ -461,9 +472,10 @@ int bh_index_write_state(bh_index *index, const bh_index_state *state);
 #define BH_INDEX_CHANGES_MAX 1000
 int bh_index_restore_changes(bh_index *index, sqlite3_int64 n);
 /* The row of a statement, whose columns are id and block, as a block that was
-** checked; the table's message is set when it is not sound. */
-int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out);
-void bh_held_unref(bh_held *held);
+** checked; the table's message is set when it is not sound.  slabs: where its
+** memory may come from, or NULL. */
+int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_slabs *slabs,
+                  bh_held **out);
 /* The block in whose range a rowid is, into index->seen; NULL when there is no
 ** block at all.  Kept until a flush, and no longer than the transaction. */
 int bh_index_see(bh_index *index, sqlite3_int64 rowid);
@@ -475,6 +487,18 @@ int bh_index_corrupt(bh_index *index, const char *what, sqlite3_int64 id);
 int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
                      ...);
 int bh_index_exec(bh_index *index, const char *format, ...);
+
+/* index_slab.c: memory for blocks */
+/* For a table of so many rows.  few: most of its blocks may be there by now. */
+void bh_slabs_open(bh_slabs *slabs, const bh_index *index, sqlite3_int64 rows,
+                   int few);
+void bh_slabs_close(bh_slabs *slabs);
+/* A block of so many bytes, which has one reference; NULL without memory. */
+bh_held *bh_held_new(bh_slabs *slabs, size_t bytes);
+void bh_held_unref(bh_held *held);   /* NULL is fine */
+/* Bytes of a slab that blocks have or had; when asked again for the same
+** version, 0. */
+sqlite3_int64 bh_slab_used(bh_slab *slab, uint64_t version);
 
 /* index_pending.c: changes that are not written yet */
 int bh_index_put(bh_index *index, sqlite3_int64 rowid, const void *code);

@@ -3,10 +3,10 @@
 **
 ** A row that is inserted, changed or deleted becomes a change, and a later
 ** change of its rowid replaces that one; a hash finds them.  Their codes lie in
-** an array of their own, in the order in which they came.  index_write.c flushes
-** them into blocks, for which they are put in the order of rowids: by radix, of
-** which the fewest passes do that their rowids need, for rows that come in any
-** order are no fewer than those that come in theirs.
+** an array of their own, in the order in which they came.  For index_write.c,
+** which flushes them into blocks, they are put in the order of rowids, by radix
+** and no more passes than their rowids need: comparing took a tenth of all time
+** where rows come in no order.
 **
 ** Here is also what an insertion asks: is there a row with this rowid, among
 ** the changes or in the blocks, and which rowid is free.
@@ -158,7 +158,7 @@ static int pending_know_max(bh_index *index) {
   index->max_any = 0;
   if (sqlite3_step(s) == SQLITE_ROW) {
     bh_held *held;
-    rc = bh_index_hold(index, s, &held);
+    rc = bh_index_hold(index, s, NULL, &held);
     sqlite3_reset(s);
     if (rc != SQLITE_OK) return rc;
     index->max_any = held->block.rows > 0;

@@ -196,7 +196,7 @@ static int write_take_next(write_flush *f) {
   sqlite3_int64 id = index->until;
   sqlite3_bind_int64(s, 1, id);
   if (sqlite3_step(s) != SQLITE_ROW) return sqlite3_reset(s);
-  rc = bh_index_hold(index, s, &next);
+  rc = bh_index_hold(index, s, NULL, &next);
   sqlite3_reset(s);
   if (rc != SQLITE_OK) return rc;
   int before = f->merged;

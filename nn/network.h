@@ -57,6 +57,11 @@ typedef struct nn_memory {
 
 extern const nn_memory nn_memory_libc;   /* malloc and free */
 
+/* n bytes, 64-byte aligned and in large pages where they are many MB; NULL if
+** there are none.  nn_free takes them back; NULL is fine. */
+void *nn_alloc(const nn_memory *mem, size_t n);
+void nn_free(const nn_memory *mem, void *p);
+
 /* Pictures ---------------------------------------------------------------- */
 
 /* Pixels that one picture may have, unless the caller says otherwise. */

@@ -116,10 +116,11 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 /*
 ** A kernel is a function that sums planes for one vector of rows, a byte each,
 ** into `sums`: NARROW(p, stride, query, planes, limit, sums), and returns a bit
-** for each row, the lowest for the first, that is 1 if the row may be within the
+** for each row, the lowest for the first, that is 1 if it may be within the
 ** limit.  What goes around it is the same for all of them, and is put together
-** by this macro, so that each is compiled for its own instruction set.  For 48 and 64 bits it is compiled once more with the number
-** of planes known, which is three times as fast.
+** by this macro, so that each is compiled for its own instruction set.  For 48
+** and 64 bits it is compiled once more with the number of planes known, which
+** is three times as fast.
 */
 #define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
   TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \

@@ -36,6 +36,7 @@ $(${CC:-cc} -print-file-name=libubsan.so)" \
   trial 'statements, sanitized' "$PYTHON" tests/index/statements.py \
   ./build/asan/binhash sqlite3 $((statements / 2))
 trial 'order' "$PYTHON" tests/index/order.py ./build/binhash sqlite3 $rows
+trial 'slabs' "$PYTHON" tests/index/slabs.py ./build/binhash sqlite3
 trial 'surroundings' "$PYTHON" tests/index/surroundings.py
 trial 'environment' "$PYTHON" tests/index/environment.py ./build/binhash sqlite3
 if [ -x build/venv/bin/python ]; then
