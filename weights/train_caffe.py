@@ -18,23 +18,36 @@ The solver is Caffe's: V = momentum V + rate (gradient + decay W), W = W - V,
 with the rate divided by ten every --step iterations.  Pictures are stretched to
 256x256 and a random crop of them, mirrored or not, is what the network sees.
 Every draw comes from (seed, iteration): a run that was cut off goes on from its
-last snapshot, and one that is done does nothing.
+last snapshot, on a CPU with the same numbers, and only measures once more if it
+was done.  With --minutes the count of iterations follows the clock, and the
+rate falls at the same shares of the way (after 0.4 and 0.8 of it, by default):
+for a machine that is lent.
+
+At the end the accuracy on the test images is printed, and the paper's mAP@1000:
+the codes, which are the signs before the last sigmoid, of the test images ask
+the training images.
+
+With a CUDA GPU everything lives and is drawn there.  Parameters, activations
+and solver are float32; convolutions and inner products multiply in TF32, whose
+factors have 10 bits behind the point, and add in float32.  (bfloat16, with 7
+bits, would be too coarse at the start, when the hidden units differ from
+picture to picture by less than a hundredth.)
 
 DATA is the file that cifar10_db.py makes.  Needs python3-torch, python3-pil.
 """
 import argparse
-import io
+import inspect
 import os
-import sqlite3
 import sys
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from caffe_files import parse, read_blobs, write_blobs
+from pictures import load
+from ranking import mean_average_precision
 
 WIDE = 256    # what pictures are stretched to before the crop
 
@@ -51,6 +64,22 @@ class Step:
         self.name, self.type = self.p.get('name'), self.p.get('type')
         self.bottoms = connection.all('bottom')
         self.tops = connection.all('top')
+        self.pad = self.p.number('pad', 0)
+
+
+def without_padding(steps):
+    """Steps whose layers of padding are a part of the convolutions, where one
+    convolution alone reads them."""
+    kept = []
+    for i, step in enumerate(steps):
+        readers = [s for s in steps if set(step.tops) & set(s.bottoms)]
+        if (step.type == 'padding' and len(readers) == 1 and
+                readers[0] in steps[i:] and readers[0].type == 'conv'):
+            readers[0].bottoms = step.bottoms
+            readers[0].pad += step.pad
+        else:
+            kept.append(step)
+    return kept
 
 
 def fill(shape, filler, generator):
@@ -71,10 +100,44 @@ def fill(shape, filler, generator):
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
+# What PyTorch would do slowly ------------------------------------------------
+
+
+def lrn(x, size, alpha, beta, k):
+    """Response normalisation across channels.  The mean of squares is over the
+    innermost side of memory, where a mean over a few places is cheap."""
+    n, c, h, w = x.shape
+    squares = (x * x).permute(0, 2, 3, 1).reshape(-1, 1, c)
+    mean = F.avg_pool1d(squares, size, 1, size // 2)
+    mean = mean.view(n, h, w, c).permute(0, 3, 1, 2)
+    return x * (mean * alpha + k).pow(-beta)
+
+
+def deepened(x, s):
+    """[n, c, h, w] with blocks of s x s pixels as channels, which lie innermost
+    in memory: [n, s s c, h / s, w / s]."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, h // s, s, w // s, s, c)
+    return x.transpose(2, 3).reshape(n, h // s, w // s, s * s * c).permute(
+        0, 3, 1, 2)
+
+
+def strided(x, w, b, s, pad):
+    """A convolution by steps of s as one of s s times the channels by steps of
+    one, which keeps a GPU's multipliers busy where there are three channels."""
+    k = w.shape[-1]
+    more = -k % s
+    sides = [(n + 2 * pad - k) // s * s + k + more for n in x.shape[2:]]
+    x = F.pad(x, (pad, sides[1] - x.shape[3] - pad,
+                  pad, sides[0] - x.shape[2] - pad))
+    return F.conv2d(deepened(x, s), deepened(F.pad(w, (0, more, 0, more)), s),
+                    b)
+
+
 class Network:
     """The layers, their blobs, and what each blob's rate and decay are."""
 
-    def __init__(self, text, seed):
+    def __init__(self, text, seed, device='cpu'):
         message = parse(text)
         self.name = message.get('name', 'net')
         self.steps = [Step(c) for c in message.all('layers')
@@ -82,14 +145,23 @@ class Network:
         data = [s for s in self.steps if s.type == 'data']
         if not data:
             sys.exit('no data layer of the generation V0 is in it')
-        self.data = data[0].p
+        self.steps, self.data = without_padding(self.steps), data[0].p
+        latent = [s for s in self.steps if s.type == 'sigmoid']
+        self.latent = latent[-1] if latent else None
         self.crop = self.data.number('cropsize', 0)
         if not 0 < self.crop <= WIDE:
             fail(data[0].name, 'cropsize from 1 to %d is expected' % WIDE)
         self.generator = torch.Generator().manual_seed(seed)
         self.blobs, self.rates, self.decays = {}, {}, {}
         with torch.no_grad():
-            self.forward(torch.zeros(1, 3, self.crop, self.crop), None, None)
+            self.forward(torch.zeros(1, 3, self.crop, self.crop), None)
+        self.device = torch.device(device)
+        for blobs in self.blobs.values():
+            for i, blob in enumerate(blobs):
+                layout = (torch.channels_last if blob.ndim == 4
+                          else torch.contiguous_format)
+                blobs[i] = blob.detach().to(
+                    self.device, memory_format=layout).requires_grad_()
 
     def trained(self, step, shape):
         """The layer's weights and biases, made when it is first met."""
@@ -112,50 +184,55 @@ class Network:
             group, k = p.number('group', 1), p.number('kernelsize', 0)
             w, b = self.trained(step, (p.number('num_output', 0),
                                        x.shape[1] // group, k, k))
-            return F.conv2d(x, w, b, p.number('stride', 1),
-                            p.number('pad', 0), 1, group)
+            stride = p.number('stride', 1)
+            if stride > 1 and x.shape[1] < 8 and group == 1:
+                return strided(x, w, b, stride, step.pad)
+            return F.conv2d(x, w, b, stride, step.pad, 1, group)
         if kind == 'innerproduct':
             x = x.flatten(1)
             w, b = self.trained(step, (p.number('num_output', 0),
                                        x.shape[1]))
             return F.linear(x, w, b)
         if kind == 'pool':
-            how = (p.number('kernelsize', 0), p.number('stride', 1),
-                   p.number('pad', 0))
+            how = p.number('kernelsize', 0), p.number('stride', 1), step.pad
             if p.get('pool', 'MAX') == 'MAX':
                 return F.max_pool2d(x, *how, ceil_mode=True)
             return F.avg_pool2d(x, *how, ceil_mode=True)
         if kind == 'lrn':
-            return F.local_response_norm(
-                x, p.number('local_size', 5), p.number('alpha', 1.0),
-                p.number('beta', 0.75), p.number('k', 1.0))
+            size = p.number('local_size', 5)
+            if size % 2 == 0:
+                fail(step.name, 'an odd local_size is expected')
+            return lrn(x, size, p.number('alpha', 1.0),
+                       p.number('beta', 0.75), p.number('k', 1.0))
         if kind == 'padding':
-            return F.pad(x, (p.number('pad', 0),) * 4)
+            return F.pad(x, (step.pad,) * 4)
         if kind == 'dropout':
             if generator is None:
                 return x
             keep = 1 - p.number('dropout_ratio', 0.5)
-            return x * (torch.rand(x.shape, generator=generator) < keep) / keep
+            return x * torch.empty_like(x).bernoulli_(
+                keep, generator=generator).div_(keep)
         if kind in ('relu', 'sigmoid', 'tanh'):
             return getattr(torch, kind)(x)
         return fail(step.name, 'the type %s is not trained here' % kind)
 
-    def forward(self, pixels, labels, generator):
-        """(the loss, the scores); without a generator as at inference."""
-        held, loss, scores = {'data': pixels}, None, None
+    def forward(self, pixels, generator):
+        """(the scores that the loss is of, what the last sigmoid reads or
+        None); without a generator as at inference."""
+        held, latent, scores = {'data': pixels}, None, None
         for step in self.steps:
             if step.type == 'data':
                 held[step.tops[0]] = pixels
             elif step.type == 'softmax_loss':
                 scores = held[step.bottoms[0]]
-                if labels is not None:
-                    loss = F.cross_entropy(scores, labels)
             elif step.type != 'accuracy':
-                held[step.tops[0]] = self.layer(step, held[step.bottoms[0]],
-                                                generator)
+                x = held[step.bottoms[0]]
+                if step is self.latent:
+                    latent = x
+                held[step.tops[0]] = self.layer(step, x, generator)
         if scores is None:
             sys.exit('no softmax_loss is in it')
-        return loss, scores
+        return scores, latent
 
     def start(self, path):
         """Initial weights by the layer's name."""
@@ -183,119 +260,226 @@ class Network:
 # Pictures --------------------------------------------------------------------
 
 
-def load(path, split, limit):
-    db = sqlite3.connect('file:%s?mode=ro' % path, uri=True)
-    rows = db.execute('SELECT image, label FROM images WHERE split = ? '
-                      'ORDER BY id LIMIT ?', (split, limit)).fetchall()
-    if not rows:
-        sys.exit('%s has no images of the split %s' % (path, split))
-    pictures = np.stack([np.asarray(Image.open(io.BytesIO(r[0])).convert(
-        'RGB'))[:, :, ::-1] for r in rows])
-    return (torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()),
-            torch.tensor([r[1] for r in rows]))
+def held(path, split, limit, device):
+    """(BGR bytes [n, 3, h, w], labels) of a split, on the device."""
+    pictures, labels = load([path], split, limit=limit)
+    return pictures.flip(1).to(device), labels.to(device)
 
 
 def pixels_of(net, mean, pictures, generator):
-    """BGR crops of the stretched pictures, less the mean; without a generator
-    the middle one, as it is."""
-    x = F.interpolate(pictures.float(), (WIDE, WIDE), mode='bilinear',
-                      align_corners=False).round_()
-    crop, room = net.crop, WIDE - net.crop
-    out = torch.empty(len(x), 3, crop, crop)
-    for i in range(len(x)):
-        top = left = room // 2
-        mirror = 0
-        if generator is not None:
-            top, left, mirror = (int(torch.randint(n, (1,), generator=generator
-                                                   )) for n in (
-                room + 1, room + 1, 2))
-        one = x[i, :, top:top + crop, left:left + crop]
-        flip = mirror and net.data.get('mirror') == 'true'
-        out[i] = one.flip(2) if flip else one
-    return (out - mean) * net.data.number('scale', 1.0)
+    """Crops of the stretched pictures, less the mean; without a generator the
+    middle one, as it is."""
+    x = F.interpolate(
+        pictures.float().contiguous(memory_format=torch.channels_last),
+        (WIDE, WIDE), mode='bilinear', align_corners=False).round_()
+    n, crop, room = len(x), net.crop, WIDE - net.crop
+    if generator is None:
+        at = room // 2
+        x = x[:, :, at:at + crop, at:at + crop]
+    else:
+        top, left, mirror = (
+            torch.randint(high, (n, 1), generator=generator, device=x.device)
+            for high in (room + 1, room + 1,
+                         2 if net.data.get('mirror') == 'true' else 1))
+        j = torch.arange(crop, device=x.device)
+        rows, cols = top + j, left + torch.where(mirror == 1, crop - 1 - j, j)
+        n = torch.arange(n, device=x.device)[:, None, None]
+        x = x.permute(0, 2, 3, 1)[n, rows[:, :, None],
+                                  cols[:, None, :]].permute(0, 3, 1, 2)
+    return (x - mean) * net.data.number('scale', 1.0)
 
 
-def accuracy(net, mean, pictures, labels):
-    right = 0
+def answers(net, mean, pictures):
+    """(the most likely labels, the bits of the codes or None) of pictures."""
+    labels, bits = [], []
+    many = 500 if net.device.type == 'cuda' else 50
+    # no trials of algorithms for shapes that come a few times
+    torch.backends.cudnn.benchmark = False
     with torch.no_grad():
-        for at in range(0, len(labels), 50):
-            x = pixels_of(net, mean, pictures[at:at + 50], None)
-            scores = net.forward(x, None, None)[1]
-            right += int((scores.argmax(1) == labels[at:at + 50]).sum())
-    return right / len(labels)
+        for at in range(0, len(pictures), many):
+            x = pixels_of(net, mean, pictures[at:at + many], None)
+            scores, latent = net.forward(x, None)
+            labels.append(scores.argmax(1))
+            if latent is not None:
+                bits.append(latent.flatten(1) > 0)
+    torch.backends.cudnn.benchmark = True
+    return torch.cat(labels), torch.cat(bits) if bits else None
+
+
+def accuracy(told, labels):
+    return (told == labels).float().mean().item()
 
 
 # Training --------------------------------------------------------------------
 
 
-def step(net, moments, o, at, loss):
-    rate = o.rate * 0.1 ** (at // o.step)
-    loss.backward()
-    with torch.no_grad():
-        for (blob, by, decay), moment in zip(net.flat(), moments):
-            grad = blob.grad.add(blob, alpha=o.decay * decay)
-            moment.mul_(o.momentum).add_(grad, alpha=rate * by)
-            blob.sub_(moment)
-            blob.grad = None
+class Solver:
+    """Caffe's momentum by PyTorch's: PyTorch keeps U = V / rate, which changes
+    where the rate does, so that W = W - rate U is W = W - V."""
+
+    def __init__(self, net, o):
+        groups = {}
+        for blob, by, decay in net.flat():
+            groups.setdefault((by, decay), []).append(blob)
+        fast = {}
+        if net.device.type == 'cuda':
+            known = inspect.signature(torch.optim.SGD).parameters
+            fast['fused' if 'fused' in known else 'foreach'] = True
+        self.sgd = torch.optim.SGD(
+            [{'params': blobs, 'by': by, 'weight_decay': decay * o.decay}
+             for (by, decay), blobs in groups.items()],
+            lr=o.rate, momentum=o.momentum, **fast)
+        self.moments = [torch.zeros_like(b) for b, _, _ in net.flat()]
+        for (blob, _, _), moment in zip(net.flat(), self.moments):
+            self.sgd.state[blob]['momentum_buffer'] = moment
+        self.rate, self.falls = o.rate, 0
+        self.follow(0)
+
+    def now(self):
+        return self.rate * 0.1 ** self.falls
+
+    def follow(self, falls):
+        """Divide the rate by ten until that was done so many times; after
+        twenty nothing moves."""
+        while self.falls < min(falls, 20):
+            torch._foreach_mul_(self.moments, 10.0)
+            self.falls += 1
+        for g in self.sgd.param_groups:
+            g['lr'] = self.now() * g['by']
+
+    def step(self, loss):
+        self.sgd.zero_grad(set_to_none=True)
+        loss.backward()
+        self.sgd.step()
 
 
-def save(net, moments, at, o):
-    torch.save({'at': at, 'blobs': net.blobs, 'moments': moments},
-               os.path.join(o.out, 'snapshot.new'))
-    os.replace(os.path.join(o.out, 'snapshot.new'),
-               os.path.join(o.out, 'snapshot.pt'))
+class Run:
+    """Which iteration it is, how many there will be, snapshots."""
 
-
-def resume(net, moments, o):
-    path = os.path.join(o.out, 'snapshot.pt')
-    if not os.path.exists(path):
-        if o.weights:
+    def __init__(self, net, o):
+        self.net, self.o, self.solver = net, o, Solver(net, o)
+        self.path = os.path.join(o.out, 'snapshot.pt')
+        self.at, self.iterations, self.done = 0, o.iterations, False
+        if os.path.exists(self.path):
+            self.resume()
+        elif o.weights:
             net.start(o.weights)
-        return 0
-    kept = torch.load(path)
-    with torch.no_grad():
-        for name, blobs in kept['blobs'].items():
-            for to, blob in zip(net.blobs[name], blobs):
-                to.copy_(blob)
-        for to, moment in zip(moments, kept['moments']):
-            to.copy_(moment)
-    print('from iteration %d' % kept['at'])
-    return kept['at']
+        self.first, self.began = self.at, time.time()
+
+    def save(self):
+        torch.save({'at': self.at, 'falls': self.solver.falls,
+                    'done': self.done,
+                    'blobs': [b.detach() for b, _, _ in self.net.flat()],
+                    'moments': self.solver.moments}, self.path + '.new')
+        os.replace(self.path + '.new', self.path)
+
+    def resume(self):
+        kept = torch.load(self.path, map_location='cpu')
+        with torch.no_grad():
+            for (blob, _, _), values in zip(self.net.flat(), kept['blobs']):
+                blob.copy_(values)
+            for moment, values in zip(self.solver.moments, kept['moments']):
+                moment.copy_(values)
+        self.solver.falls, self.at = kept['falls'], kept['at']
+        self.solver.follow(0)
+        self.done = kept['done'] and self.o.minutes is not None
+        print('from iteration %d' % self.at)
+
+    def each(self):
+        """Seconds of an iteration."""
+        if self.net.device.type == 'cuda':
+            torch.cuda.synchronize()
+        return (time.time() - self.began) / max(1, self.at - self.first)
+
+    def more(self):
+        """Whether another iteration is due; its rate is then set."""
+        if self.done:
+            return False
+        o, made = self.o, self.at - self.first
+        if o.minutes is not None:
+            if made < 20:
+                return True
+            fit = made / (time.time() - self.began) * o.minutes * 60
+            self.iterations = max(self.at, self.first + int(fit))
+        self.done = self.at >= self.iterations
+        if not self.done:
+            self.solver.follow(self.at * o.iterations // (
+                self.iterations * o.step))
+        return not self.done
 
 
-def train(net, mean, o):
-    moments = [torch.zeros_like(b) for b, _, _ in net.flat()]
-    first = resume(net, moments, o)
-    pictures, labels = load(o.data, 'train', o.limit)
-    tests = load(o.data, 'test', o.tests) if o.tests else None
-    batch = net.data.number('batchsize', 32)
-    begun, recent = time.time(), []
-    for at in range(first, o.iterations):
-        seen = at * batch
-        order = torch.cat([torch.randperm(
-            len(labels), generator=torch.Generator().manual_seed(
-                o.seed * 1000003 + epoch))
-            for epoch in range(seen // len(labels),
-                               (seen + batch - 1) // len(labels) + 1)])
-        start = seen % len(labels)
-        rows = order[start:start + batch]
-        generator = torch.Generator().manual_seed(
-            (o.seed << 32) + at + 1)
+class Order:
+    """The rows of an iteration: epochs of all pictures, each in an order of
+    its own, without a gap."""
+
+    def __init__(self, n, batch, seed, device):
+        self.n, self.batch, self.seed, self.device = n, batch, seed, device
+        self.kept = {}
+
+    def epoch(self, number):
+        if number not in self.kept:
+            self.kept = {k: v for k, v in self.kept.items() if k == number - 1}
+            self.kept[number] = torch.randperm(
+                self.n, generator=torch.Generator().manual_seed(
+                    self.seed * 1000003 + number)).to(self.device)
+        return self.kept[number]
+
+    def rows(self, at):
+        begin, end = at * self.batch, (at + 1) * self.batch
+        first, last = begin // self.n, (end - 1) // self.n
+        begin, end = begin - first * self.n, end - first * self.n
+        if first == last:
+            return self.epoch(first)[begin:end]
+        return torch.cat([self.epoch(e) for e in range(first, last + 1)])[
+            begin:end]
+
+
+def train(net, mean, o, base, tests):
+    pictures, labels = base
+    run = Run(net, o)
+    order = Order(len(labels), net.data.number('batchsize', 32), o.seed,
+                  net.device)
+    generator = torch.Generator(net.device)
+    total, shown = torch.zeros((), device=net.device), run.at
+    while run.more():
+        rows = order.rows(run.at)
+        generator.manual_seed(o.seed * 7919 + run.at + 1)
         x = pixels_of(net, mean, pictures[rows], generator)
-        loss = net.forward(x, labels[rows], generator)[0]
-        step(net, moments, o, at, loss)
-        recent.append(loss.item())
-        if (at + 1) % o.show == 0:
-            print('iteration %d, loss %.4f, %.2f s each' % (
-                at + 1, np.mean(recent), (time.time() - begun) / (
-                    at + 1 - first)), flush=True)
-            recent = []
-        if (at + 1) % o.snapshot == 0 or at + 1 == o.iterations:
-            save(net, moments, at + 1, o)
-            if tests:
-                print('iteration %d, accuracy of %d test images %.4f' % (
-                    at + 1, len(tests[1]), accuracy(net, mean, *tests)),
-                    flush=True)
+        loss = F.cross_entropy(net.forward(x, generator)[0], labels[rows])
+        run.solver.step(loss)
+        total += loss.detach()
+        run.at += 1
+        if run.at % o.show == 0:
+            print('iteration %d of %d, loss %.4f, rate %g, %.4g s each' % (
+                run.at, run.iterations, total.item() / (run.at - shown),
+                run.solver.now(), run.each()),
+                flush=True)
+            total.zero_()
+            shown = run.at
+        if o.snapshot and run.at % o.snapshot == 0:
+            run.save()
+            told = answers(net, mean, tests[0][:1000])[0]
+            print('iteration %d, accuracy of %d test images %.4f' % (
+                run.at, len(told), accuracy(told, tests[1][:1000])),
+                flush=True)
+    if run.at > run.first:
+        print('%d iterations, %.4g s each' % (run.at, run.each()), flush=True)
+        if o.snapshot:
+            run.save()
+
+
+def measure(net, mean, base, tests):
+    """The figures of the card."""
+    told, query = answers(net, mean, tests[0])
+    print('accuracy of %d test images %.4f' % (
+        len(told), accuracy(told, tests[1])), flush=True)
+    if query is None:
+        print('no sigmoid is in it: no codes')
+        return
+    codes = answers(net, mean, base[0])[1]
+    print('mAP@1000 of codes of %d bits, %d test images ask %d: %.4f' % (
+        query.shape[1], len(query), len(codes),
+        mean_average_precision(query, tests[1], codes, base[1])), flush=True)
 
 
 def main():
@@ -307,28 +491,53 @@ def main():
     a.add_argument('--weights', help='a caffemodel to start from')
     a.add_argument('--mean', default='104,117,123', help='B,G,R')
     a.add_argument('--iterations', type=int, default=50000)
+    a.add_argument('--minutes', type=float,
+                   help='as many iterations as fit in; the rate falls after\n'
+                   'the shares of them that --step and --iterations give')
     a.add_argument('--rate', type=float, default=0.001)
     a.add_argument('--step', type=int, default=20000)
     a.add_argument('--momentum', type=float, default=0.9)
     a.add_argument('--decay', type=float, default=0.0005)
-    a.add_argument('--snapshot', type=int, default=1000)
-    a.add_argument('--show', type=int, default=20)
+    a.add_argument('--snapshot', type=int,
+                   help='iterations between two: 1000, with a GPU 20000;\n'
+                   '0 for none')
+    a.add_argument('--show', type=int,
+                   help='iterations between two lines: 20, with a GPU 1000')
     a.add_argument('--limit', type=int, default=-1,
                    help='training images that are used')
-    a.add_argument('--tests', type=int, default=1000,
-                   help='test images that a snapshot is tried on')
+    a.add_argument('--tests', type=int, default=-1,
+                   help='test images that are used')
+    a.add_argument('--no-model', action='store_true',
+                   help='print the figures and write no caffemodel')
     a.add_argument('--seed', type=int, default=1)
     o = a.parse_args()
+    began, gpu = time.time(), torch.cuda.is_available()
+    if gpu:
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision('high')
+    if o.snapshot is None:
+        o.snapshot = 20000 if gpu else 1000
+    o.show = o.show or (1000 if gpu else 20)
     os.makedirs(o.out, exist_ok=True)
     with open(o.net) as f:
-        net = Network(f.read(), o.seed)
-    mean = torch.tensor([float(v) for v in o.mean.split(',')]).view(-1, 1, 1)
-    train(net, mean, o)
-    path = os.path.join(o.out, 'trained.caffemodel')
-    write_blobs(path, net.name, {
-        name: [b.detach().numpy() for b in blobs]
-        for name, blobs in net.blobs.items()})
-    print('%s, for binhash-import caffe %s' % (path, o.net))
+        net = Network(f.read(), o.seed, 'cuda:0' if gpu else 'cpu')
+    mean = torch.tensor([float(v) for v in o.mean.split(',')],
+                        device=net.device).view(-1, 1, 1)
+    base, tests = (held(o.data, split, limit, net.device) for split, limit in (
+        ('train', o.limit), ('test', o.tests)))
+    print('%d training and %d test images on %s, PyTorch %s, after %.1f s' % (
+        len(base[1]), len(tests[1]), torch.cuda.get_device_name() if gpu
+        else 'the CPU', torch.__version__, time.time() - began), flush=True)
+    train(net, mean, o, base, tests)
+    began = time.time()
+    measure(net, mean, base, tests)
+    print('measured in %.1f s' % (time.time() - began))
+    if not o.no_model:
+        path = os.path.join(o.out, 'trained.caffemodel')
+        write_blobs(path, net.name, {
+            name: [b.detach().cpu().numpy() for b in blobs]
+            for name, blobs in net.blobs.items()})
+        print('%s, for binhash-import caffe %s' % (path, o.net))
 
 
 if __name__ == '__main__':

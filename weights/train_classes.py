@@ -30,11 +30,11 @@ a code does not depend on which way round it is.
 import argparse
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import recipe
 from pictures import class_names, load
+from ranking import mean_average_precision
 
 # mean (also what pads) and std are of the training pixels; shift and hole are
 # pixels of augmentation, mix says whether pictures are mixed
@@ -138,23 +138,6 @@ def held_out(net, x, labels, mirror, bfloat16):
     """Accuracy of each head and of the plain classifier."""
     return ' '.join('%.4f' % (scores.argmax(1) == labels).float().mean()
                     for _, scores in seen(net, x, mirror, bfloat16))
-
-
-def mean_average_precision(query, asked, base, labels, k=1000):
-    """mAP@k of bits [n, b], AP over the hits within the first k, ties in the
-    order of the base."""
-    query, base = query.float() * 2 - 1, base.float() * 2 - 1
-    k = min(k, len(base))
-    order = torch.arange(len(base), device=base.device) / len(base)
-    ranks, total = torch.arange(1, k + 1, device=base.device), 0.0
-    for i in range(0, len(query), 100):
-        like = query[i:i + 100] @ base.T - order
-        top = like.topk(k, sorted=True).indices
-        hit = (labels[top] == asked[i:i + 100, None]).float()
-        precision = hit.cumsum(1) / ranks
-        total += ((precision * hit).sum(1) /
-                  hit.sum(1).clamp(min=1)).sum().item()
-    return total / len(query)
 
 
 def train(args, model):

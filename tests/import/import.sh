@@ -1,7 +1,8 @@
 #!/bin/sh
 # binhash-import on networks that are drawn here, compared with numpy; the
-# sanitized importer on the same where it was built; and operators and networks
-# of ONNX, compared with onnxruntime where build/venv has it.  Prints TAP.
+# sanitized importer on the same where it was built; the recipe that trains
+# Caffe's networks; and operators and networks of ONNX, compared with
+# onnxruntime where build/venv has it.  Prints TAP.
 #
 #     import.sh         what make test runs
 #     import.sh peers   more cases of every operator, and larger pictures
@@ -61,5 +62,11 @@ for test in caffe_import caffe_heads onnx_import half_import; do
     ASAN_OPTIONS=allocator_may_return_null=1 $python tests/import/$test.py \
       build/asan/binhash-import build/binhash-run $work/asan
 done
+if $python -c 'import torch, PIL' 2>/dev/null; then
+  $python tests/import/train_caffe.py $work/train ||
+    echo "not ok - import training: status $?"
+else
+  echo "ok - import training # SKIP $python lacks a module of torch, PIL"
+fi
 # shellcheck disable=SC2086
 onnx $work/onnx 64 5 $all
