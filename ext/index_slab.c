@@ -4,8 +4,8 @@
 **   SELECT rowid, distance FROM photo_codes WHERE query = ? LIMIT 10;
 **
 ** A scan of ten million codes reads 60 MB and more.  In pages of 4 KB the CPU
-** has to look up where each page is, which takes a quarter of the scan's time;
-** pieces of many MB can have pages of 2 MB, which nn_alloc asks for.  So a walk
+** has to look up where each page is, a tenth to a quarter of the scan's time;
+** pieces of many MB can have pages of 2 MB, which are asked for.  So a walk
 ** that reads a whole table (index_cache.c) lays its blocks into slabs, one
 ** behind the other, in the order in which they will be scanned.
 **
@@ -75,6 +75,7 @@ static bh_slab *slab_new(bh_slabs *slabs) {
     slabs->left = 0;
     return NULL;
   }
+  nn_large_pages(memory, (size_t)bytes);
   memset(slab, 0, sizeof(*slab));
   slab->references = 1;
   slab->room = (size_t)bytes;

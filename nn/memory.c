@@ -8,9 +8,10 @@
 ** bounded by NN_ALLOC_MAX, since SQLite's allocator stops near 2 GiB and a
 ** request of that size is a hostile header more often than a need.
 **
-** Of large blocks the system is asked, where it can be, to use large pages: the
-** CPU finds 2 MB by one address where it would take 512 otherwise, and what
-** reads tens of MB, in order or not, is a quarter faster.
+** For memory that is read over and over, the system can be asked for large pages:
+** the CPU then finds 2 MB by one address where it would take 512.  They are not
+** for whatever is large: where a virtual machine has given memory back to its
+** host, such pages come from there, and cost more than they save a multi-index.
 */
 #define _DEFAULT_SOURCE   /* madvise with -std=c11 */
 #include <stdarg.h>
@@ -25,7 +26,6 @@
 #endif
 
 #define MEMORY_ALIGN 64
-#define MEMORY_LARGE ((size_t)4 << 20)
 #define MEMORY_PAGE ((uintptr_t)2 << 20)
 
 static void *memory_libc_alloc(void *context, size_t n) {
@@ -40,18 +40,6 @@ static void memory_libc_release(void *context, void *p) {
 
 const nn_memory nn_memory_libc = {memory_libc_alloc, memory_libc_release, NULL};
 
-/* Large pages for what of these bytes lies in whole ones; without them all is
-** as before. */
-static void memory_enlarge(void *p, size_t n) {
-#ifdef MADV_HUGEPAGE
-  uintptr_t from = ((uintptr_t)p + MEMORY_PAGE - 1) & ~(MEMORY_PAGE - 1);
-  uintptr_t to = ((uintptr_t)p + n) & ~(MEMORY_PAGE - 1);
-  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
-#else
-  (void)p, (void)n;
-#endif
-}
-
 void *nn_alloc(const nn_memory *mem, size_t n) {
   if (n > NN_ALLOC_MAX - MEMORY_ALIGN - sizeof(void *)) return NULL;
   char *base = mem->alloc(mem->context, n + MEMORY_ALIGN + sizeof(void *));
@@ -59,7 +47,6 @@ void *nn_alloc(const nn_memory *mem, size_t n) {
   uintptr_t p = (uintptr_t)base + sizeof(void *) + MEMORY_ALIGN - 1;
   char *block = base + ((p & ~(uintptr_t)(MEMORY_ALIGN - 1)) - (uintptr_t)base);
   memcpy(block - sizeof(void *), &base, sizeof(void *));
-  if (n >= MEMORY_LARGE) memory_enlarge(block, n);
   return block;
 }
 
@@ -74,6 +61,16 @@ void nn_free(const nn_memory *mem, void *p) {
   void *base;
   memcpy(&base, (char *)p - sizeof(void *), sizeof(void *));
   mem->release(mem->context, base);
+}
+
+void nn_large_pages(void *p, size_t n) {
+#ifdef MADV_HUGEPAGE
+  uintptr_t from = ((uintptr_t)p + MEMORY_PAGE - 1) & ~(MEMORY_PAGE - 1);
+  uintptr_t to = ((uintptr_t)p + n) & ~(MEMORY_PAGE - 1);
+  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
+#else
+  (void)p, (void)n;
+#endif
 }
 
 size_t nn_mul(size_t a, size_t b) {
