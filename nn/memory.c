@@ -8,10 +8,11 @@
 ** bounded by NN_ALLOC_MAX, since SQLite's allocator stops near 2 GiB and a
 ** request of that size is a hostile header more often than a need.
 **
-** For memory that is read over and over, the system can be asked for large pages:
-** the CPU then finds 2 MB by one address where it would take 512.  They are not
-** for whatever is large: where a virtual machine has given memory back to its
-** host, such pages come from there, and cost more than they save a multi-index.
+** For memory that is read over and over, the system can be asked for large
+** pages: the CPU then finds 2 MB by one address where it would take 512.  They
+** are not for whatever is large: where a virtual machine has given memory back
+** to its host, such pages come from there, and cost more than they save a
+** multi-index.
 */
 #define _DEFAULT_SOURCE   /* madvise with -std=c11 */
 #include <stdarg.h>
