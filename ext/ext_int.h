@@ -337,8 +337,18 @@ typedef struct bh_held {
   uint32_t size;
   uint64_t indexed;            /* that multi-index's number, 0 for none */
   uint64_t removed;            /* since this version; UINT64_MAX: it stands */
+  struct bh_slab *slab;        /* where it lies, NULL: in memory of its own */
   uint8_t bytes[];
 } bh_held;
+
+/* What the blocks of a walk are laid into, while it goes on. */
+typedef struct bh_slab bh_slab;
+typedef struct bh_slabs {
+  bh_slab *current;
+  sqlite3_int64 left;          /* bytes that may be to come, 0: no slabs */
+  sqlite3_int64 taken;         /* bytes so far */
+  int few;                     /* hardly any may come */
+} bh_slabs;
 
 /* All rows of an index at one stamp.  Held by the table while it is the last
 ** one read, and by each cursor that searches in it. */
@@ -351,7 +361,8 @@ typedef struct bh_snapshot {
   bh_held **held;              /* in the order of rowids */
   size_t fresh_count, fresh_room;
   size_t *fresh;               /* those that the multi-index does not have */
-  sqlite3_int64 bytes;         /* memory, the blocks' included */
+  sqlite3_int64 bytes;         /* memory, the blocks' included, and the dead */
+  sqlite3_int64 dead;          /* bytes of slabs that are no block's of it */
 } bh_snapshot;
 
 /* A multi-index and the blocks that it was made of. */
@@ -410,6 +421,7 @@ typedef struct bh_index {
   bh_held *seen;
   sqlite3_int64 until;
   int seen_last;               /* there is no block behind it */
+  struct bh_known *known;      /* rowids of blocks that were looked into */
   /* Rows that the insertion in hand may push out of the content table. */
   bh_rowids replacing;
   bh_snapshot *snapshot;
@@ -460,9 +472,10 @@ int bh_index_write_state(bh_index *index, const bh_index_state *state);
 #define BH_INDEX_CHANGES_MAX 1000
 int bh_index_restore_changes(bh_index *index, sqlite3_int64 n);
 /* The row of a statement, whose columns are id and block, as a block that was
-** checked; the table's message is set when it is not sound. */
-int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out);
-void bh_held_unref(bh_held *held);
+** checked; the table's message is set when it is not sound.  slabs: where its
+** memory may come from, or NULL. */
+int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_slabs *slabs,
+                  bh_held **out);
 /* The block in whose range a rowid is, into index->seen; NULL when there is no
 ** block at all.  Kept until a flush, and no longer than the transaction. */
 int bh_index_see(bh_index *index, sqlite3_int64 rowid);
@@ -475,17 +488,41 @@ int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
                      ...);
 int bh_index_exec(bh_index *index, const char *format, ...);
 
-/* index_write.c: changes, and how they reach the blocks */
+/* index_slab.c: memory for blocks */
+/* For a table of so many rows.  few: most of its blocks may be there by now. */
+void bh_slabs_open(bh_slabs *slabs, const bh_index *index, sqlite3_int64 rows,
+                   int few);
+void bh_slabs_close(bh_slabs *slabs);
+/* A block of so many bytes, which has one reference; NULL without memory. */
+bh_held *bh_held_new(bh_slabs *slabs, size_t bytes);
+void bh_held_unref(bh_held *held);   /* NULL is fine */
+/* Bytes of a slab that blocks have or had; when asked again for the same
+** version, 0. */
+sqlite3_int64 bh_slab_used(bh_slab *slab, uint64_t version);
+
+/* index_pending.c: changes that are not written yet */
 int bh_index_put(bh_index *index, sqlite3_int64 rowid, const void *code);
 int bh_index_remove(bh_index *index, sqlite3_int64 rowid);
 int bh_index_has(bh_index *index, sqlite3_int64 rowid, int *has);
 int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid);
+void bh_index_drop_pending(bh_index *index);
+/* Put them in the order of rowids; then they cannot be found any more. */
+void bh_pending_sort(bh_pending *pending);
+void bh_pending_free(bh_pending *pending);
+
+/* index_write.c: how they reach the blocks */
 int bh_index_flush(bh_index *index);
 /* Nothing can be committed before a rollback. */
 void bh_index_fail(bh_index *index, int rc);
-void bh_index_drop_pending(bh_index *index);
 /* Remove every row at once. */
 int bh_index_clear(bh_index *index);
+
+/* index_known.c: rowids that a transaction knows of */
+/* 1 if it is known whether the blocks have the rowid. */
+int bh_known_has(const bh_index *index, sqlite3_int64 rowid, int *has);
+/* Know those of index->seen; without memory it knows less. */
+void bh_known_add(bh_index *index);
+void bh_known_forget(bh_index *index);
 
 /* index_cache.c: the copy in memory */
 /* The rows as they are now; *out is NULL where they are more than memory may

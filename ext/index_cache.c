@@ -3,7 +3,8 @@
 **
 ** A search wants all codes, and finds them here if they fit into what
 ** binhash_config('cache_bytes') allows the indexes of a connection.  The blocks
-** are kept as they are on disk, 6.2 bytes a row for codes of 48 bits.
+** are kept as they are on disk, 6.3 bytes a row for codes of 48 bits, those of
+** a large table in a few pieces of memory (index_slab.c).
 **
 ** Is the copy the truth?  Before each search one row is read, the state
 ** (index_store.c), and its random stamp compared with the copy's.  If they
@@ -45,6 +46,8 @@ SQLITE_EXTENSION_INIT3
 #define CACHE_TRUST 8
 /* How many times as many scans come before it is tried again. */
 #define CACHE_AGAIN 32
+/* The part of a copy that may be of blocks in its slabs that are gone. */
+#define CACHE_DEAD 4
 
 static sqlite3_int64 cache_weight(const bh_held *held) {
   return (sqlite3_int64)(sizeof(*held) + held->size + sizeof(held) + 16);
@@ -147,6 +150,7 @@ static int cache_copy(bh_index *index, const bh_snapshot *old,
   }
   copy->count = old->count;
   copy->rows = old->rows;
+  copy->dead = old->dead;
   cache_set_bytes(index, copy, old->bytes);
   *out = copy;
   return SQLITE_OK;
@@ -176,7 +180,7 @@ static int cache_reload(bh_index *index, bh_snapshot *snapshot,
   if (rc != SQLITE_OK) return rc;
   sqlite3_bind_int64(s, 1, id);
   if (sqlite3_step(s) == SQLITE_ROW) {
-    rc = bh_index_hold(index, s, &held);
+    rc = bh_index_hold(index, s, NULL, &held);
     sqlite3_reset(s);
   } else {
     rc = sqlite3_reset(s);
@@ -237,12 +241,14 @@ static int cache_same(sqlite3_stmt *s, const bh_held *held) {
 /* All blocks into a snapshot, those of the old one where they are the same.
 ** *full: they are more than is allowed. */
 static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
-                      int *full) {
+                      sqlite3_int64 rows, int *full) {
   sqlite3_stmt *s;
   size_t at = 0;
+  bh_slabs slabs;
   sqlite3_int64 allowed = cache_allowed(index, old);
   int rc = bh_index_sql(index, BH_INDEX_WALK, &s);
   if (rc != SQLITE_OK) return rc;
+  bh_slabs_open(&slabs, index, rows, old != NULL);
   while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
     bh_held *held;
     sqlite3_int64 id = sqlite3_column_int64(s, 0);
@@ -253,13 +259,14 @@ static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
       held->references++;
       rc = SQLITE_OK;
     } else {
-      rc = bh_index_hold(index, s, &held);
+      rc = bh_index_hold(index, s, &slabs, &held);
     }
     if (rc == SQLITE_OK)
       rc = cache_insert(index, snapshot, snapshot->count, held);
     *full = snapshot->bytes > allowed;
     if (rc != SQLITE_OK || *full) break;
   }
+  bh_slabs_close(&slabs);
   int done = sqlite3_reset(s);
   if (rc == SQLITE_DONE || rc == SQLITE_ROW) rc = done;
   return rc;
@@ -267,12 +274,13 @@ static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
 
 /* A walk beside the copy that there was.  Blocks of the old one that the new
 ** one has not are gone since the new version. */
-static int cache_walk_anew(bh_index *index, bh_snapshot **out) {
+static int cache_walk_anew(bh_index *index, sqlite3_int64 rows,
+                           bh_snapshot **out) {
   bh_snapshot *old = index->snapshot, *snapshot = cache_new(index);
   int full = 0;
   *out = NULL;
   if (!snapshot) return SQLITE_NOMEM;
-  int rc = cache_walk(index, old, snapshot, &full);
+  int rc = cache_walk(index, old, snapshot, rows, &full);
   size_t j = 0;
   for (size_t i = 0; rc == SQLITE_OK && !full && old && i < old->count; i++) {
     while (j < snapshot->count && snapshot->held[j]->id < old->held[i]->id) j++;
@@ -349,6 +357,19 @@ static int cache_list_fresh(bh_index *index, bh_snapshot *snapshot) {
   return SQLITE_OK;
 }
 
+/* Count in what the slabs have beside the snapshot's blocks. */
+static void cache_count_dead(bh_index *index, bh_snapshot *snapshot) {
+  sqlite3_int64 dead = 0;
+  for (size_t i = 0; i < snapshot->count; i++) {
+    const bh_held *held = snapshot->held[i];
+    if (held->slab)
+      dead += bh_slab_used(held->slab, snapshot->version) - cache_weight(held);
+  }
+  if (dead < 0) dead = 0;
+  cache_set_bytes(index, snapshot, snapshot->bytes - snapshot->dead + dead);
+  snapshot->dead = dead;
+}
+
 /* Make a refreshed snapshot the table's. */
 static int cache_adopt(bh_index *index, bh_snapshot *snapshot,
                        sqlite3_int64 stamp, sqlite3_int64 rows) {
@@ -360,6 +381,7 @@ static int cache_adopt(bh_index *index, bh_snapshot *snapshot,
     bh_snapshot_unref(index, snapshot);
     return rc;
   }
+  cache_count_dead(index, snapshot);
   snapshot->stamp = stamp;
   index->snapshot = snapshot;
   return SQLITE_OK;
@@ -377,11 +399,14 @@ static int cache_refresh(bh_index *index, const bh_index_state *state,
                          bh_snapshot **out) {
   const uint8_t *list = NULL;
   int bytes = -1, rc = SQLITE_OK;
+  if (index->snapshot &&
+      index->snapshot->dead > index->snapshot->bytes / CACHE_DEAD)
+    bh_index_drop_cache(index);
   bh_snapshot *old = index->snapshot, *snapshot = NULL;
   *out = NULL;
   if (old) cache_changes(state, old->stamp, &list, &bytes);
   if (bytes < 0) {
-    rc = cache_walk_anew(index, &snapshot);
+    rc = cache_walk_anew(index, state->rows, &snapshot);
     bh_snapshot_unref(index, old);
     index->snapshot = NULL;
   } else {

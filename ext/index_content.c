@@ -166,7 +166,7 @@ static int content_count(bh_index *index) {
   while (rc == SQLITE_OK && (rc = sqlite3_step(walk)) == SQLITE_ROW) {
     bh_held *held;
     sqlite3_int64 id = sqlite3_column_int64(walk, 0);
-    rc = bh_index_hold(index, walk, &held);
+    rc = bh_index_hold(index, walk, NULL, &held);
     if (rc != SQLITE_OK) break;
     int n = held->block.rows;
     found += n;

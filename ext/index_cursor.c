@@ -255,7 +255,7 @@ static int cursor_next_block(index_cursor *cursor) {
     cursor->eof = 1;
     return sqlite3_reset(cursor->scan);
   }
-  rc = bh_index_hold(index, cursor->scan, &cursor->held);
+  rc = bh_index_hold(index, cursor->scan, NULL, &cursor->held);
   if (rc != SQLITE_OK) return rc;
   if (any && after >= cursor->held->id)
     return bh_index_corrupt(index, "the one before it has rows of it",

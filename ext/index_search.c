@@ -104,7 +104,7 @@ static int search_stream(bh_search *search) {
                             index->schema, index->name);
   while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
     bh_held *held;
-    rc = bh_index_hold(index, s, &held);
+    rc = bh_index_hold(index, s, NULL, &held);
     if (rc != SQLITE_OK) break;
     const nn_block *block = &held->block;
     if (n > 0 && after >= held->id)

@@ -228,11 +228,8 @@ int bh_index_restore_changes(bh_index *index, sqlite3_int64 n) {
 
 /* Blocks ------------------------------------------------------------------- */
 
-void bh_held_unref(bh_held *held) {
-  if (held && --held->references == 0) sqlite3_free(held);
-}
-
-int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out) {
+int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_slabs *slabs,
+                  bh_held **out) {
   nn_error err;
   sqlite3_int64 id = sqlite3_column_int64(statement, 0);
   const void *bytes = sqlite3_column_blob(statement, 1);
@@ -241,11 +238,9 @@ int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out) {
   if (sqlite3_column_type(statement, 1) != SQLITE_BLOB)
     return bh_index_corrupt(index, "it is no BLOB", id);
   if (!bytes && n > 0) return SQLITE_NOMEM;
-  bh_held *held = sqlite3_malloc64(sizeof(*held) + (sqlite3_uint64)n);
+  bh_held *held = bh_held_new(slabs, (size_t)n);
   if (!held) return SQLITE_NOMEM;
-  memset(held, 0, sizeof(*held));
   held->id = id;
-  held->references = 1;
   held->size = (uint32_t)n;
   held->removed = UINT64_MAX;
   if (n > 0) memcpy(held->bytes, bytes, (size_t)n);
@@ -256,7 +251,7 @@ int bh_index_hold(bh_index *index, sqlite3_stmt *statement, bh_held **out) {
     rc = bh_index_corrupt(index, "it has rows of the block before it", id);
   }
   if (rc != SQLITE_OK) {
-    sqlite3_free(held);
+    bh_held_unref(held);
     return rc;
   }
   *out = held;
@@ -292,7 +287,7 @@ int bh_index_see(bh_index *index, sqlite3_int64 rowid) {
   sqlite3_bind_int64(s, 1, rowid);
   bh_held *held = NULL;
   if (sqlite3_step(s) == SQLITE_ROW) {
-    rc = bh_index_hold(index, s, &held);
+    rc = bh_index_hold(index, s, NULL, &held);
     sqlite3_reset(s);
   } else {
     rc = sqlite3_reset(s);

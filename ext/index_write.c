@@ -1,13 +1,12 @@
 /*
-** Writing to the index: changes are gathered, and flushed into blocks.
+** Writing to the index: changes are flushed into blocks.
 **
 **   INSERT INTO photo_codes(rowid, code) VALUES (1, x'0123456789ab');
 **
-** A row that is inserted, changed or deleted becomes a change in memory.  Later
-** changes of a rowid replace earlier ones, and a hash finds them, so a
-** transaction of a million rows writes each block about once.  They are flushed
-** before anything could see that they are not on disk: before a search or a
-** scan, at a savepoint, at the commit, and when there are many.
+** Changes are gathered in memory (index_pending.c), so a transaction of many
+** rows writes each block about once.  They are flushed before anything could
+** see that they are not on disk: before a search or a scan, at a savepoint, at
+** the commit, and when there are many.
 **
 ** A flush goes through the changes in the order of rowids.  Those of one block
 ** are merged with its rows; what no longer fits a block is split:
@@ -30,14 +29,11 @@
 ** (A flush at a savepoint that fails is before it: going back to that one does
 ** not help.)
 */
-#include <stdlib.h>
 #include <string.h>
 
 #include "ext_int.h"
 SQLITE_EXTENSION_INIT3
 
-#define WRITE_PENDING_MAX 32768   /* changes in memory */
-#define WRITE_PENDING_MIN 64
 #define WRITE_LIST_MAX 1500       /* bytes of the state's list of changes */
 #define WRITE_ENTRY 12            /* bytes of an entry without its ids */
 
@@ -45,179 +41,6 @@ SQLITE_EXTENSION_INIT3
 ** Codes so long that hardly any would fit get four such pages. */
 static size_t write_capacity(const bh_index *index) {
   return index->bytes <= 32 ? 4056 : 16320;
-}
-
-/* Changes in memory -------------------------------------------------------- */
-
-static uint32_t write_hash(const bh_index *index, sqlite3_int64 rowid) {
-  uint64_t h = (uint64_t)rowid * 0x9e3779b97f4a7c15u;
-  return (uint32_t)(h >> 32) & (2 * index->pending.room - 1);
-}
-
-/* The slot of a rowid, or the free one where it would stand. */
-static uint32_t *write_slot(bh_index *index, sqlite3_int64 rowid) {
-  uint32_t mask = 2 * index->pending.room - 1;
-  uint32_t at = write_hash(index, rowid);
-  while (index->pending.slots[at] &&
-         index->pending.changes[index->pending.slots[at] - 1].rowid != rowid)
-    at = (at + 1) & mask;
-  return &index->pending.slots[at];
-}
-
-static bh_change *write_find(bh_index *index, sqlite3_int64 rowid) {
-  if (index->pending.count == 0) return NULL;
-  if (index->pending.rising && rowid > index->pending.max) return NULL;
-  uint32_t change = *write_slot(index, rowid);
-  return change ? &index->pending.changes[change - 1] : NULL;
-}
-
-static void write_free(bh_pending *pending) {
-  sqlite3_free(pending->changes);
-  sqlite3_free(pending->codes);
-  sqlite3_free(pending->slots);
-  memset(pending, 0, sizeof(*pending));
-}
-
-void bh_index_drop_pending(bh_index *index) {
-  write_free(&index->pending);
-  index->max_known = 0;
-  bh_index_unsee(index);
-}
-
-/* Room for twice as many changes. */
-static int write_grow(bh_index *index) {
-  uint32_t room = index->pending.room;
-  room = room ? 2 * room : WRITE_PENDING_MIN;
-  bh_change *changes = sqlite3_realloc64(index->pending.changes,
-                                         room * sizeof(*changes));
-  if (!changes) return SQLITE_NOMEM;
-  index->pending.changes = changes;
-  uint8_t *codes = sqlite3_realloc64(
-      index->pending.codes, (sqlite3_uint64)room * (unsigned)index->bytes);
-  if (!codes) return SQLITE_NOMEM;
-  index->pending.codes = codes;
-  uint32_t *slots = sqlite3_malloc64(2 * (sqlite3_uint64)room * sizeof(*slots));
-  if (!slots) return SQLITE_NOMEM;
-  sqlite3_free(index->pending.slots);
-  memset(slots, 0, 2 * (size_t)room * sizeof(*slots));
-  index->pending.slots = slots;
-  index->pending.room = room;
-  for (uint32_t i = 0; i < index->pending.count; i++)
-    *write_slot(index, changes[i].rowid) = i + 1;
-  return SQLITE_OK;
-}
-
-/* The change of a rowid, a new one if there is none yet. */
-static int write_change(bh_index *index, sqlite3_int64 rowid,
-                        bh_change **out) {
-  if (index->failed) return index->failed;
-  *out = write_find(index, rowid);
-  if (*out) return SQLITE_OK;
-  if (index->pending.count == WRITE_PENDING_MAX) {
-    int rc = bh_index_flush(index);
-    if (rc != SQLITE_OK) return rc;
-  }
-  if (index->pending.count == index->pending.room) {
-    int rc = write_grow(index);
-    if (rc != SQLITE_OK) return rc;
-  }
-  uint32_t i = index->pending.count++;
-  *out = &index->pending.changes[i];
-  (*out)->rowid = rowid;
-  (*out)->code = i;
-  *write_slot(index, rowid) = i + 1;
-  if (i == 0) {
-    index->pending.rising = 1;
-    index->pending.max = rowid;
-  } else if (rowid > index->pending.max) {
-    index->pending.max = rowid;
-  } else {
-    index->pending.rising = 0;
-  }
-  return SQLITE_OK;
-}
-
-int bh_index_put(bh_index *index, sqlite3_int64 rowid, const void *code) {
-  bh_change *change;
-  int rc = write_change(index, rowid, &change);
-  if (rc != SQLITE_OK) return rc;
-  change->gone = 0;
-  memcpy(index->pending.codes + (size_t)change->code * (size_t)index->bytes,
-         code, (size_t)index->bytes);
-  return SQLITE_OK;
-}
-
-int bh_index_remove(bh_index *index, sqlite3_int64 rowid) {
-  bh_change *change;
-  int rc = write_change(index, rowid, &change);
-  if (rc != SQLITE_OK) return rc;
-  change->gone = 1;
-  index->pending.deletions = 1;
-  return SQLITE_OK;
-}
-
-/* Questions ---------------------------------------------------------------- */
-
-/* Find out the greatest rowid of the blocks. */
-static int write_know_max(bh_index *index) {
-  sqlite3_stmt *s;
-  if (index->max_known) return SQLITE_OK;
-  int rc = bh_index_sql(index, BH_INDEX_LAST, &s);
-  if (rc != SQLITE_OK) return rc;
-  index->max_any = 0;
-  if (sqlite3_step(s) == SQLITE_ROW) {
-    bh_held *held;
-    rc = bh_index_hold(index, s, &held);
-    sqlite3_reset(s);
-    if (rc != SQLITE_OK) return rc;
-    index->max_any = held->block.rows > 0;
-    if (index->max_any)
-      index->max_rowid = nn_block_rowid(&held->block, held->block.rows - 1);
-    bh_held_unref(held);
-  } else {
-    rc = sqlite3_reset(s);
-    if (rc != SQLITE_OK) return rc;
-  }
-  index->max_known = 1;
-  return SQLITE_OK;
-}
-
-int bh_index_has(bh_index *index, sqlite3_int64 rowid, int *has) {
-  if (index->failed) return index->failed;
-  const bh_change *change = write_find(index, rowid);
-  *has = change && !change->gone;
-  if (change) return SQLITE_OK;
-  int rc = write_know_max(index);
-  if (rc != SQLITE_OK) return rc;
-  if (!index->max_any || rowid > index->max_rowid) return SQLITE_OK;
-  rc = bh_index_see(index, rowid);
-  if (rc != SQLITE_OK || !index->seen) return rc;
-  const nn_block *block = &index->seen->block;
-  int row = nn_block_find(block, rowid);
-  *has = row < block->rows && nn_block_rowid(block, row) == rowid;
-  return SQLITE_OK;
-}
-
-/* One more than the greatest, as for a table with an INTEGER PRIMARY KEY; where
-** that is taken, some other that is free. */
-int bh_index_new_rowid(bh_index *index, sqlite3_int64 *rowid) {
-  int rc = index->pending.deletions ? bh_index_flush(index) : SQLITE_OK;
-  if (rc == SQLITE_OK) rc = write_know_max(index);
-  if (rc != SQLITE_OK) return rc;
-  int any = index->max_any;
-  sqlite3_int64 max = any ? index->max_rowid : 0;
-  if (index->pending.count > 0 && (!any || index->pending.max > max))
-    max = index->pending.max;
-  *rowid = max + (max < INT64_MAX);
-  if (max < INT64_MAX) return SQLITE_OK;
-  for (int i = 0; i < 100; i++) {
-    int has;
-    sqlite3_randomness(sizeof(*rowid), rowid);
-    *rowid = (*rowid & (INT64_MAX >> 1)) + 1;
-    rc = bh_index_has(index, *rowid, &has);
-    if (rc != SQLITE_OK || !has) return rc;
-  }
-  return SQLITE_FULL;
 }
 
 /* Flushing ----------------------------------------------------------------- */
@@ -373,7 +196,7 @@ static int write_take_next(write_flush *f) {
   sqlite3_int64 id = index->until;
   sqlite3_bind_int64(s, 1, id);
   if (sqlite3_step(s) != SQLITE_ROW) return sqlite3_reset(s);
-  rc = bh_index_hold(index, s, &next);
+  rc = bh_index_hold(index, s, NULL, &next);
   sqlite3_reset(s);
   if (rc != SQLITE_OK) return rc;
   int before = f->merged;
@@ -448,12 +271,6 @@ static int write_list(const write_flush *f, const bh_index_state *old,
   return (int)(kept - from + n);
 }
 
-static int write_compare(const void *a, const void *b) {
-  sqlite3_int64 x = ((const bh_change *)a)->rowid;
-  sqlite3_int64 y = ((const bh_change *)b)->rowid;
-  return x < y ? -1 : x > y;
-}
-
 static int write_all(write_flush *f) {
   bh_index *index = f->index;
   bh_index_state state;
@@ -464,12 +281,11 @@ static int write_all(write_flush *f) {
   int rc = bh_index_read_state(index, &state, &s);
   if (rc != SQLITE_OK) return rc;
   f->rows = state.rows;
-  bh_change *changes = f->pending.changes;
   uint32_t n = f->pending.count;
   if (state.rows > INT64_MAX - (sqlite3_int64)n)
     rc = bh_index_corrupt(index, "its number of rows is wrong", 0);
-  if (!f->pending.rising)
-    qsort(changes, n, sizeof(*changes), write_compare);
+  bh_pending_sort(&f->pending);
+  const bh_change *changes = f->pending.changes;
   for (uint32_t left = n; rc == SQLITE_OK && left > 0;)
     rc = write_one(f, changes + (n - left), &left);
   if (rc == SQLITE_OK && f->rows < 0)
@@ -509,7 +325,7 @@ int bh_index_flush(bh_index *index) {
   sqlite3_free(f.rowids);
   sqlite3_free(f.codes);
   sqlite3_free(f.block);
-  write_free(&f.pending);
+  bh_pending_free(&f.pending);
   bh_index_drop_pending(index);
   if (rc != SQLITE_OK && rollbacks == index->rollbacks)
     bh_index_fail(index, rc);

@@ -117,12 +117,20 @@ size_t nn_block_size(int rows, int width, int code_bytes) {
          (size_t)rows * (size_t)(width + code_bytes);
 }
 
+/* An offset; each width is read in one go. */
+static uint64_t block_offset(const nn_block *block, int row) {
+  const uint8_t *p = block->offsets + (size_t)row * (size_t)block->width;
+  switch (block->width) {
+    case 0: return (uint64_t)row;
+    case 1: return *p;
+    case 2: return block_get(p, 2);
+    case 4: return block_get(p, 4);
+    default: return block_get64(p);
+  }
+}
+
 int64_t nn_block_rowid(const nn_block *block, int row) {
-  uint64_t offset = (uint64_t)row;
-  if (block->width)
-    offset = block_get(block->offsets + (size_t)row * (size_t)block->width,
-                       block->width);
-  return (int64_t)((uint64_t)block->base + offset);
+  return (int64_t)((uint64_t)block->base + block_offset(block, row));
 }
 
 int nn_block_find(const nn_block *block, int64_t rowid) {
@@ -149,8 +157,7 @@ void nn_block_code(const nn_block *block, int row, uint8_t *code) {
 static int block_offsets_rise(const nn_block *block) {
   uint64_t before = 0;
   for (int i = 0; block->width && i < block->rows; i++) {
-    uint64_t offset = block_get(
-        block->offsets + (size_t)i * (size_t)block->width, block->width);
+    uint64_t offset = block_offset(block, i);
     if (i == 0 ? offset != 0 : offset <= before) return 0;
     before = offset;
   }

@@ -57,6 +57,14 @@ typedef struct nn_memory {
 
 extern const nn_memory nn_memory_libc;   /* malloc and free */
 
+/* n bytes, 64-byte aligned, NULL if there are none.  nn_free takes them back;
+** NULL is fine. */
+void *nn_alloc(const nn_memory *mem, size_t n);
+void nn_free(const nn_memory *mem, void *p);
+/* Ask for large pages for those of n bytes that fill such, before they are
+** written; where there are none all is as before. */
+void nn_large_pages(void *p, size_t n);
+
 /* Pictures ---------------------------------------------------------------- */
 
 /* Pixels that one picture may have, unless the caller says otherwise. */

@@ -21,11 +21,8 @@ nn_status nn_fail(nn_error *err, nn_status status, const char *format, ...)
 #endif
     ;
 
-/* n bytes, 64-byte aligned, NULL if there are none; nn_free takes them back.
-** nn_zalloc gives zeros. */
-void *nn_alloc(const nn_memory *mem, size_t n);
+/* As nn_alloc, but zeros. */
 void *nn_zalloc(const nn_memory *mem, size_t n);
-void nn_free(const nn_memory *mem, void *p);
 
 /* a * b, or SIZE_MAX when that overflows (which nn_alloc then refuses). */
 size_t nn_mul(size_t a, size_t b);

@@ -17,10 +17,16 @@
 ** 16 bits.
 **
 ** Hardly any row is near enough: a whole vector is compared with the limit, and
-** only where a row of it passes are its bytes looked at one by one.  The last
-** rows of a block are done by a vector that ends with the block and leaves out
-** the rows that were done before; blocks smaller than a vector go row by row.
-** So nothing is read beside the planes.
+** gives a bit for each row that passes, so that only those are looked at one by
+** one.  The last rows of a block are done by a vector that ends with the block
+** and leaves out the rows that were done before; blocks smaller than a vector
+** go row by row.  So nothing is read beside the planes.
+**
+** All planes are read of all rows.  The first five of eight rule out all but
+** three rows in a thousand once ten of ten million are found, and the others
+** could be read of those alone.  But memory is fetched ahead in runs of lines,
+** and a scan that leaves out the end of each block takes no less time; where
+** all is in the caches already there are too few rows for it to matter.
 **
 ** The bytes of a block come from as many places as there are planes, too short
 ** each for the CPU to see where it goes on, and the next block lies in another
@@ -109,11 +115,12 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 
 /*
 ** A kernel is a function that sums planes for one vector of rows, a byte each,
-** into `sums`: NARROW(p, stride, query, planes, limit, sums), and says whether
-** any is within the limit.  What goes around it is the same for all of them,
-** and is put together by this macro, so that each is compiled for its own
-** instruction set.  For 48 and 64 bits it is compiled once more with the number
-** of planes known, which is three times as fast.
+** into `sums`: NARROW(p, stride, query, planes, limit, sums), and returns a bit
+** for each row, the lowest for the first, that is 1 if it may be within the
+** limit.  What goes around it is the same for all of them, and is put together
+** by this macro, so that each is compiled for its own instruction set.  For 48
+** and 64 bits it is compiled once more with the number of planes known, which
+** is three times as fast.
 */
 #define PLANES_KERNEL(NAME, TARGET, LANES, NARROW)                            \
   TARGET static void NAME##_wide(const nn_block *block, const uint8_t *query, \
@@ -141,11 +148,11 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
       NAME##_wide(block, query, limit, at, from, found);                      \
       return;                                                                 \
     }                                                                         \
-    if (!NARROW(block->planes + at, (size_t)block->rows, query, planes,       \
-                limit, sums))                                                 \
-      return;                                                                 \
-    for (int i = from - at; i < LANES; i++) {                                 \
-      int sum = sums[i];                                                      \
+    uint64_t near = NARROW(block->planes + at, (size_t)block->rows, query,    \
+                           planes, limit, sums);                              \
+    near &= ~(uint64_t)0 << (from - at);                                      \
+    for (; near; near &= near - 1) {                                          \
+      int i = __builtin_ctzll(near), sum = sums[i];                           \
       if (sum == 255) sum = planes_distance(block, query, at + i);            \
       if (sum <= limit) planes_add(found, at + i, sum);                       \
     }                                                                         \
@@ -177,7 +184,7 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 
 /* swar --------------------------------------------------------------------- */
 
-PLANES_INLINE int planes_swar_narrow(const uint8_t *p, size_t stride,
+PLANES_INLINE uint64_t planes_swar_narrow(const uint8_t *p, size_t stride,
                                      const uint8_t *query, int planes,
                                      int limit, uint8_t *sums) {
   const uint64_t ones = 0x0101010101010101u;
@@ -196,7 +203,7 @@ PLANES_INLINE int planes_swar_narrow(const uint8_t *p, size_t stride,
     sum += x;
   }
   memcpy(sums, &sum, 8);
-  return 1;
+  return 0xff;   /* all are looked at */
 }
 
 PLANES_KERNEL(planes_swar, , 8, planes_swar_narrow)
@@ -216,7 +223,7 @@ PLANES_AVX2 PLANES_INLINE __m256i planes_avx2_bits(const uint8_t *p, __m256i q,
 }
 
 /* Two registers of rows, so that one waits while the other works. */
-PLANES_AVX2 PLANES_INLINE int planes_avx2_narrow(
+PLANES_AVX2 PLANES_INLINE uint64_t planes_avx2_narrow(
     const uint8_t *p, size_t stride, const uint8_t *query, int planes,
     int limit, uint8_t *sums) {
   const __m256i table = _mm256_setr_epi8(
@@ -230,13 +237,12 @@ PLANES_AVX2 PLANES_INLINE int planes_avx2_narrow(
     b = _mm256_adds_epu8(b, planes_avx2_bits(p + 32, q, table, low));
   }
   __m256i most = _mm256_set1_epi8((char)(limit > 255 ? 255 : limit));
-  __m256i near = _mm256_or_si256(
-      _mm256_cmpeq_epi8(_mm256_min_epu8(a, most), a),
-      _mm256_cmpeq_epi8(_mm256_min_epu8(b, most), b));
-  if (_mm256_testz_si256(near, near)) return 0;
+  __m256i near_a = _mm256_cmpeq_epi8(_mm256_min_epu8(a, most), a);
+  __m256i near_b = _mm256_cmpeq_epi8(_mm256_min_epu8(b, most), b);
   _mm256_storeu_si256((__m256i *)sums, a);
   _mm256_storeu_si256((__m256i *)(sums + 32), b);
-  return 1;
+  return (uint32_t)_mm256_movemask_epi8(near_a) |
+         (uint64_t)(uint32_t)_mm256_movemask_epi8(near_b) << 32;
 }
 
 PLANES_KERNEL(planes_avx2, PLANES_AVX2, 64, planes_avx2_narrow)
@@ -245,7 +251,7 @@ PLANES_KERNEL(planes_avx2, PLANES_AVX2, 64, planes_avx2_narrow)
 
 #define PLANES_AVX512 NN_TARGET("avx512f,avx512bw,avx512bitalg")
 
-PLANES_AVX512 PLANES_INLINE int planes_avx512_narrow(
+PLANES_AVX512 PLANES_INLINE uint64_t planes_avx512_narrow(
     const uint8_t *p, size_t stride, const uint8_t *query, int planes,
     int limit, uint8_t *sums) {
   __m512i sum = _mm512_setzero_si512();
@@ -255,9 +261,8 @@ PLANES_AVX512 PLANES_INLINE int planes_avx512_narrow(
     sum = _mm512_adds_epu8(sum, _mm512_popcnt_epi8(x));
   }
   __m512i most = _mm512_set1_epi8((char)(limit > 255 ? 255 : limit));
-  if (!_mm512_cmple_epu8_mask(sum, most)) return 0;
   _mm512_storeu_si512(sums, sum);
-  return 1;
+  return _mm512_cmple_epu8_mask(sum, most);
 }
 
 PLANES_KERNEL(planes_avx512, PLANES_AVX512, 64, planes_avx512_narrow)
@@ -268,16 +273,22 @@ PLANES_KERNEL(planes_avx512, PLANES_AVX512, 64, planes_avx512_narrow)
 
 /* neon --------------------------------------------------------------------- */
 
-PLANES_INLINE int planes_neon_narrow(const uint8_t *p, size_t stride,
+PLANES_INLINE uint64_t planes_neon_narrow(const uint8_t *p, size_t stride,
                                      const uint8_t *query, int planes,
                                      int limit, uint8_t *sums) {
   uint8x16_t sum = vdupq_n_u8(0);
   for (int i = 0; i < planes; i++, p += stride)
     sum = vqaddq_u8(sum, vcntq_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(query[i]))));
   uint8x16_t most = vdupq_n_u8((uint8_t)(limit > 255 ? 255 : limit));
-  if (vmaxvq_u8(vcleq_u8(sum, most)) == 0) return 0;
+  uint8x16_t near = vcleq_u8(sum, most);
+  if (vmaxvq_u8(near) == 0) return 0;
   vst1q_u8(sums, sum);
-  return 1;
+  /* A bit of each byte that is 0xff, those of eight rows added up. */
+  static const uint8_t place[16] = {1, 2, 4, 8, 16, 32, 64, 128,
+                                   1, 2, 4, 8, 16, 32, 64, 128};
+  near = vandq_u8(near, vld1q_u8(place));
+  return vaddv_u8(vget_low_u8(near)) |
+         (uint64_t)vaddv_u8(vget_high_u8(near)) << 8;
 }
 
 PLANES_KERNEL(planes_neon, , 16, planes_neon_narrow)

@@ -97,14 +97,8 @@ static double memory_of(bench_runner *r) {
 
 static void race_and_print(bench_runner *r, int n, const bench_codes *c,
                            const char *kind, int k) {
-  static double scan_10;
   char peer[64];
   if (!bench_race(r, n, k)) bench.mismatches++;
-  if (k == 10) {
-    scan_10 = r[0].median;
-  } else {
-    search_line(c, kind, k, "scan", r[0].median, "ours, top-10", scan_10);
-  }
   for (int i = 1; i < n; i++) {
     int ours = r[i].exact == 2;
     if (ours) {
@@ -124,10 +118,19 @@ static void race_and_print(bench_runner *r, int n, const bench_codes *c,
     search_line(c, kind, k, "scan", r[0].median, "AVX-512 scan in RAM", limit);
 }
 
+/* Our scan for ten rows in a race for more, since the machine may be slower
+** than it was in the race for ten. */
+static double top_10(bench_runner *r, int query, int k) {
+  (void)k;
+  double ms = bench_statement(r, query, 10);
+  r->found = 0;                /* fewer than the others: nothing to compare */
+  return ms;
+}
+
 /* The races over one set of codes.  The table stays, in bench_ours_path(c). */
 static void search(const bench_codes *c, const char *kind) {
   const char *path = bench_ours_path(c);
-  bench_runner r[8];
+  bench_runner r[9];
   sqlite3 *opened[4];
   int n = 0, connections = 0;
   char work[64];
@@ -186,7 +189,12 @@ static void search(const bench_codes *c, const char *kind) {
                          .run = bench_read, .codes = c};
   r[n++] = reader;
   race_and_print(r, n, c, kind, 10);
-  if (c->bits <= 64) race_and_print(r, n, c, kind, 100);
+  if (c->bits <= 64) {
+    r[n] = bench_ours_runner("ours, top-10", c, r[0].self);
+    r[n].exact = -1;
+    r[n].run = top_10;
+    race_and_print(r, n + 1, c, kind, 100);
+  }
   for (int i = 0; i < n; i++) sqlite3_finalize(r[i].self);
   for (int i = 0; i < connections; i++) sqlite3_close(opened[i]);
   sqlite3_close(vec);

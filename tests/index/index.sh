@@ -8,9 +8,9 @@
 # Run from the repository root.  Prints TAP.
 case ${1:-short} in
   soak) operations=$((2000000 * ${SOAK:-1})) kills=200 stride=1 damaged=10000
-        sanitized=10000 statements=$((100000 * ${SOAK:-1})) ;;
+        sanitized=10000 statements=$((100000 * ${SOAK:-1})) rows=1000000 ;;
   *) operations=20000 kills=10 stride=150 damaged=500 sanitized=250
-     statements=1500 ;;
+     statements=1500 rows=200000 ;;
 esac
 PYTHON=${PYTHON:-/usr/bin/python3}
 
@@ -35,6 +35,8 @@ LD_PRELOAD="$(${CC:-cc} -print-file-name=libasan.so) \
 $(${CC:-cc} -print-file-name=libubsan.so)" \
   trial 'statements, sanitized' "$PYTHON" tests/index/statements.py \
   ./build/asan/binhash sqlite3 $((statements / 2))
+trial 'order' "$PYTHON" tests/index/order.py ./build/binhash sqlite3 $rows
+trial 'slabs' "$PYTHON" tests/index/slabs.py ./build/binhash sqlite3
 trial 'surroundings' "$PYTHON" tests/index/surroundings.py
 trial 'environment' "$PYTHON" tests/index/environment.py ./build/binhash sqlite3
 if [ -x build/venv/bin/python ]; then

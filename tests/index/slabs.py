@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""The copy in memory of a large table, whose blocks share pieces of memory:
+slabs.py [EXTENSION [sqlite3|apsw [ROWS]]].
+
+ROWS codes of 1024 bits, 150,000 unless given, are 19 MB, enough for slabs.
+Parts of them change, one commit each, until what is dead makes the index read
+all anew, more than once; a search that began before goes on through rows that
+are gone.  What is found is compared with an ordinary table.  In the end SQLite
+must have all memory back, and with memory for the blocks but not for a slab, or
+for neither, searches find the same.
+"""
+import ctypes
+import ctypes.util
+import random
+import sys
+
+from index_host import APSW, Host
+
+ROWS = int(sys.argv[3]) if len(sys.argv) > 3 else 150000
+ROUNDS = 14
+count = failed = 0
+rng = random.Random(20)
+
+
+def ok(good, name):
+    global count, failed
+    count += 1
+    failed += not good
+    print("%s %d - slabs: %s" % ("ok" if good else "not ok", count, name),
+          flush=True)
+
+
+def code():
+    return rng.getrandbits(1024).to_bytes(128, "big")
+
+
+def memory_used():
+    """What SQLite has of the system, if that is the SQLite of this Python."""
+    name = ctypes.util.find_library("sqlite3")
+    if APSW or not name:
+        return None
+    used = ctypes.CDLL(name).sqlite3_memory_used
+    used.restype = ctypes.c_int64
+    return used()
+
+
+def fill(host):
+    host.run("CREATE VIRTUAL TABLE t USING binhash(bits=1024)")
+    host.run("CREATE TABLE plain(id INTEGER PRIMARY KEY, code BLOB)")
+    rows = [(i, code()) for i in range(1, ROWS + 1)]
+    host.run("BEGIN")
+    for sql in ("INSERT INTO t(rowid, code) VALUES (?, ?)",
+                "INSERT INTO plain VALUES (?, ?)"):
+        host.db.cursor().executemany(sql, rows)
+    host.run("COMMIT")
+
+
+def search(host, query, limit=20):
+    return host.run("SELECT rowid, distance FROM t WHERE query = ? LIMIT %d" %
+                    limit, query)
+
+
+def same(host):
+    query = code()
+    return search(host, query) == host.run(
+        "SELECT id, hamming(code, ?) FROM plain ORDER BY 2, 1 LIMIT 20", query)
+
+
+def change(host, part):
+    """Every fourteenth of all rows gets a new code, at one place or all over,
+    and some go."""
+    first = part * ROWS // ROUNDS
+    where = ("%% 127 = %d" % part if part % 7 == 6 else
+             "BETWEEN %d AND %d" % (first, first + ROWS // ROUNDS))
+    for t, i in (("t", "rowid"), ("plain", "id")):
+        host.run("UPDATE %s SET code = CAST(substr(code, 2) || "
+                 "substr(code, 1, 1) AS BLOB) "
+                 "WHERE %s %s" % (t, i, where))
+        host.run("DELETE FROM %s WHERE %s %% 10007 = %d" % (t, i, part))
+
+
+def changes(host):
+    good = same(host)
+    for part in range(ROUNDS):
+        query = code()
+        before = search(host, query, 600)
+        under_way = host.db.cursor().execute(
+            "SELECT rowid, distance FROM t WHERE query = ? LIMIT 600",
+            (query,))
+        first = [tuple(next(under_way)) for _ in range(3)]
+        change(host, part)
+        good = same(host) and good
+        rest = [tuple(row) for row in under_way]
+        good = first + rest == before and good
+    ok(good, "%d rows that change while they are searched" % ROWS)
+
+
+def without_slab(host, query, found):
+    """Memory for a copy, but not for a slab, which is a little more: the limit
+    is the process's and can only be lowered, so this is the last."""
+    used = memory_used()
+    if used is None:
+        return ok(True, "memory for no slab # SKIP not SQLite's own")
+    rows = host.run("SELECT count(*) FROM t")[0][0]
+    host.run("SELECT binhash_config('cache_bytes', ?)", 1 << 30)
+    host.run("PRAGMA hard_heap_limit = %d" % (used + rows * 133))
+    good = search(host, query) == found
+    copy = memory_used() - used
+    ok(good and copy > rows * 128, "memory for no slab, %d bytes a row" %
+       (copy // rows))
+
+
+def main():
+    try:
+        Host().close()
+    except AttributeError:
+        ok(True, "all # SKIP this Python cannot load extensions")
+        print("1..1")
+        return 0
+    before = memory_used()
+    host = Host()
+    fill(host)
+    changes(host)
+    query = code()
+    found = search(host, query)
+    bytes_of = ROWS * 128
+    for mb, what in ((bytes_of * 3 // 4, "a part of it"), (0, "nothing")):
+        host.run("SELECT binhash_config('cache_bytes', ?)", mb)
+        ok(search(host, query) == found, "memory for %s" % what)
+    without_slab(host, query, found)
+    host.close()
+    if before is None:
+        ok(True, "memory is given back # SKIP not SQLite's own")
+    else:
+        left = memory_used() - before
+        ok(left < 1 << 20, "memory is given back, but for %d bytes" % left)
+    print("1..%d" % count)
+    return failed != 0
+
+
+sys.exit(main())
