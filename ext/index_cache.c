@@ -357,6 +357,28 @@ static int cache_list_fresh(bh_index *index, bh_snapshot *snapshot) {
   return SQLITE_OK;
 }
 
+/* Make a refreshed snapshot the table's. */
+static int cache_adopt(bh_index *index, bh_snapshot *snapshot,
+                       sqlite3_int64 stamp, sqlite3_int64 rows) {
+  int rc = cache_check_order(index, snapshot);
+  if (rc == SQLITE_OK && snapshot->rows != rows)
+    rc = bh_index_corrupt(index, "its number of rows is wrong", 0);
+  if (rc == SQLITE_OK) rc = cache_list_fresh(index, snapshot);
+  if (rc != SQLITE_OK) {
+    bh_snapshot_unref(index, snapshot);
+    return rc;
+  }
+  snapshot->stamp = stamp;
+  index->snapshot = snapshot;
+  return SQLITE_OK;
+}
+
+void bh_index_drop_cache(bh_index *index) {
+  cache_drop_multi(index);
+  bh_snapshot_unref(index, index->snapshot);
+  index->snapshot = NULL;
+}
+
 /* Count in what the slabs have beside the snapshot's blocks. */
 static void cache_count_dead(bh_index *index, bh_snapshot *snapshot) {
   sqlite3_int64 dead = 0;
@@ -370,27 +392,20 @@ static void cache_count_dead(bh_index *index, bh_snapshot *snapshot) {
   snapshot->dead = dead;
 }
 
-/* Make a refreshed snapshot the table's. */
-static int cache_adopt(bh_index *index, bh_snapshot *snapshot,
-                       sqlite3_int64 stamp, sqlite3_int64 rows) {
-  int rc = cache_check_order(index, snapshot);
-  if (rc == SQLITE_OK && snapshot->rows != rows)
-    rc = bh_index_corrupt(index, "its number of rows is wrong", 0);
-  if (rc == SQLITE_OK) rc = cache_list_fresh(index, snapshot);
-  if (rc != SQLITE_OK) {
-    bh_snapshot_unref(index, snapshot);
-    return rc;
-  }
-  cache_count_dead(index, snapshot);
-  snapshot->stamp = stamp;
-  index->snapshot = snapshot;
-  return SQLITE_OK;
-}
-
-void bh_index_drop_cache(bh_index *index) {
+/* Keep within what is allowed: a snapshot that takes more, or of which much is
+** dead, is let go, and where that is because of the dead all is read anew. */
+static int cache_tighten(bh_index *index, sqlite3_int64 rows,
+                         bh_snapshot **snapshot) {
+  bh_snapshot *loose = *snapshot;
+  cache_count_dead(index, loose);
+  sqlite3_int64 dead = loose->dead;
+  if (dead <= loose->bytes / CACHE_DEAD &&
+      loose->bytes <= cache_allowed(index, loose))
+    return SQLITE_OK;
+  *snapshot = NULL;
+  bh_snapshot_unref(index, loose);
   cache_drop_multi(index);
-  bh_snapshot_unref(index, index->snapshot);
-  index->snapshot = NULL;
+  return dead > 0 ? cache_walk_anew(index, rows, snapshot) : SQLITE_OK;
 }
 
 /* A snapshot of the state.  Where it fails on the way, the copy is dropped:
@@ -399,9 +414,6 @@ static int cache_refresh(bh_index *index, const bh_index_state *state,
                          bh_snapshot **out) {
   const uint8_t *list = NULL;
   int bytes = -1, rc = SQLITE_OK;
-  if (index->snapshot &&
-      index->snapshot->dead > index->snapshot->bytes / CACHE_DEAD)
-    bh_index_drop_cache(index);
   bh_snapshot *old = index->snapshot, *snapshot = NULL;
   *out = NULL;
   if (old) cache_changes(state, old->stamp, &list, &bytes);
@@ -419,11 +431,13 @@ static int cache_refresh(bh_index *index, const bh_index_state *state,
     }
     index->snapshot = NULL;
     if (rc == SQLITE_OK) rc = cache_follow(index, snapshot, list, bytes);
-    if (rc != SQLITE_OK || cache_allowed(index, snapshot) < snapshot->bytes) {
+    if (rc != SQLITE_OK) {
       bh_snapshot_unref(index, snapshot);
       snapshot = NULL;
     }
   }
+  if (rc == SQLITE_OK && snapshot)
+    rc = cache_tighten(index, state->rows, &snapshot);
   if (rc == SQLITE_OK && snapshot)
     rc = cache_adopt(index, snapshot, state->stamp, state->rows);
   if (rc != SQLITE_OK || !snapshot) {

@@ -60,12 +60,14 @@ void bh_slabs_close(bh_slabs *slabs) {
   slabs->current = NULL;
 }
 
-/* A slab for what is left, or, where few were to come, for as many again as
-** came; NULL where none is wanted or there is no memory, and then none is tried
-** again. */
+/* A slab for what is left, but, where few were to come, for no more than came
+** so far; NULL where none is wanted or there is no memory, and then none is
+** tried again. */
 static bh_slab *slab_new(bh_slabs *slabs) {
-  sqlite3_int64 bytes = slabs->few ? slabs->taken : slabs->left - slabs->taken;
-  if (slabs->left == 0 || (slabs->few && bytes < SLAB_BYTES_MIN)) return NULL;
+  sqlite3_int64 bytes = slabs->left - slabs->taken;
+  if (slabs->left == 0 || (slabs->few && slabs->taken < SLAB_BYTES_MIN))
+    return NULL;
+  if (slabs->few && bytes > slabs->taken) bytes = slabs->taken;
   if (bytes < SLAB_BYTES_MIN) bytes = SLAB_BYTES_MIN;
   if (bytes > SLAB_BYTES) bytes = SLAB_BYTES;
   bh_slab *slab = sqlite3_malloc64(sizeof(*slab));

@@ -5,9 +5,9 @@ slabs.py [EXTENSION [sqlite3|apsw [ROWS]]].
 ROWS codes of 1024 bits, 150,000 unless given, are 19 MB, enough for slabs.
 Parts of them change, one commit each, until what is dead makes the index read
 all anew, more than once; a search that began before goes on through rows that
-are gone.  What is found is compared with an ordinary table.  In the end SQLite
-must have all memory back, and with memory for the blocks but not for a slab, or
-for neither, searches find the same.
+are gone.  What is found is compared with an ordinary table, and the copy takes no
+more than cache_bytes.  In the end SQLite must have all memory back, and with
+memory for the blocks but not for a slab, or for neither, searches find the same.
 """
 import ctypes
 import ctypes.util
@@ -95,6 +95,27 @@ def changes(host):
     ok(good, "%d rows that change while they are searched" % ROWS)
 
 
+def bounded(host):
+    """Where half of the blocks change at once, the others keep the slabs of
+    all: the copy may still take no more than it is allowed."""
+    if memory_used() is None:
+        return ok(True, "no more than cache_bytes # SKIP not SQLite's own")
+    allowed = ROWS * 128 * 5 // 4
+    host.run("SELECT binhash_config('cache_bytes', ?)", allowed)
+    good = same(host)
+    for t, i in (("t", "rowid"), ("plain", "id")):
+        host.run("UPDATE %s SET code = CAST(substr(code, 2) || "
+                 "substr(code, 1, 1) AS BLOB) WHERE %s / 500 %% 2" % (t, i))
+    good = same(host) and good
+    copy = memory_used()
+    host.run("SELECT binhash_config('cache_bytes', 0)")
+    good = same(host) and good
+    copy -= memory_used()
+    ok(good and ROWS * 128 < copy <= allowed,
+       "a copy of %d bytes where %d are allowed" % (copy, allowed))
+    host.run("SELECT binhash_config('cache_bytes', ?)", 1 << 30)
+
+
 def without_slab(host, query, found):
     """Memory for a copy, but not for a slab, which is a little more: the limit
     is the process's and can only be lowered, so this is the last."""
@@ -121,6 +142,7 @@ def main():
     host = Host()
     fill(host)
     changes(host)
+    bounded(host)
     query = code()
     found = search(host, query)
     bytes_of = ROWS * 128
