@@ -7,7 +7,7 @@
 ** the network) to DONE.  The order of the results is that of the ring, whoever
 ** finishes first.  The ring is the window of pictures in flight: when it is
 ** full, or holds BULK_BYTES of encoded pictures, the caller has to take results
-** before it can put more.  Once each worker has a picture and another waits for
+** before it can put more.  Once each worker has a picture and a batch waits for
 ** it, BULK_AHEAD is enough: more only leaves the cache before it is decoded.
 **
 ** Who does what depends on the network.  Where it runs in kernels of our own

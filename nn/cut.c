@@ -19,8 +19,8 @@
 ** round so much worse that outputs left the engine's 1e-5.
 **
 ** img_hash() under a float32 network comes here when it first needs the model:
-** the weights are transformed once, and packed as the products read
-** them.  Which layers gain nothing (3x3 with stride 2, 7x7 with stride 2, few
+** the weights are transformed once, and packed as the products read them.
+** Which layers gain nothing (3x3 with stride 2, 7x7 with stride 2, few
 ** channels) is said here, too.
 **
 ** Not here: anything that is done for an image (winograd.c).

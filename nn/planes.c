@@ -184,9 +184,9 @@ static int planes_scalar(const nn_block *block, const uint8_t *query, int limit,
 
 /* swar --------------------------------------------------------------------- */
 
-PLANES_INLINE uint64_t planes_swar_narrow(const uint8_t *p, size_t stride,
-                                     const uint8_t *query, int planes,
-                                     int limit, uint8_t *sums) {
+PLANES_INLINE uint64_t planes_swar_narrow(
+    const uint8_t *p, size_t stride, const uint8_t *query, int planes,
+    int limit, uint8_t *sums) {
   const uint64_t ones = 0x0101010101010101u;
   uint64_t sum = 0;
   (void)limit;
@@ -273,9 +273,9 @@ PLANES_KERNEL(planes_avx512, PLANES_AVX512, 64, planes_avx512_narrow)
 
 /* neon --------------------------------------------------------------------- */
 
-PLANES_INLINE uint64_t planes_neon_narrow(const uint8_t *p, size_t stride,
-                                     const uint8_t *query, int planes,
-                                     int limit, uint8_t *sums) {
+PLANES_INLINE uint64_t planes_neon_narrow(
+    const uint8_t *p, size_t stride, const uint8_t *query, int planes,
+    int limit, uint8_t *sums) {
   uint8x16_t sum = vdupq_n_u8(0);
   for (int i = 0; i < planes; i++, p += stride)
     sum = vqaddq_u8(sum, vcntq_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(query[i]))));

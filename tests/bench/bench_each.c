@@ -8,9 +8,10 @@
 ** make_jpegs.py made of 12 megapixels, where decoding takes the time, and the
 ** small pictures of tests/golden, many times over, where the network does.  At
 ** the end of a table a thread is idle for up to one picture's time, so tables
-** must not be short.  The statements take turns, so that a busy machine slows all of them
-** alike, and the least of each statement's times counts, in milliseconds a
-** picture, and with it the least time that all threads together were on a CPU.
+** must not be short.  The statements take turns, so that a busy machine slows
+** all of them alike, and the least of each statement's times counts, in
+** milliseconds a picture, and with it the least time that all threads together
+** were on a CPU.
 ** On two idle cores, two threads should reach 1.9 of one; on a machine that
 ** gives this process less than two cores, they cannot, and then only the second
 ** number says what the threads cost.
