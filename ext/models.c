@@ -18,10 +18,10 @@
 ** a name that is compiled in means the same on every connection.
 **
 ** Loading reads a file's header, checks it against the file's length, and no
-** more, but for the weights of integer networks, whose sums must fit 32 bits: of
-** 228 MB, a code may need all, a list of names nothing.  Weights are laid out
-** for the kernels when a model is first used, and the sha256, a pass over all
-** bytes, is taken when somebody first asks for it, of the bytes that were
+** more, but for the weights of integer networks, whose sums must fit 32 bits:
+** of 228 MB, a code may need all, a list of names nothing.  Weights are laid
+** out for the kernels when a model is first used, and the sha256, a pass over
+** all bytes, is taken when somebody first asks for it, of the bytes that were
 ** loaded: where the file has changed by then, there is none.
 **
 ** A name is bound to its bytes: loading the same bytes again under the same
