@@ -489,9 +489,10 @@ int bh_index_prepare(bh_index *index, sqlite3_stmt **out, const char *format,
 int bh_index_exec(bh_index *index, const char *format, ...);
 
 /* index_slab.c: memory for blocks */
-/* For a table of so many rows.  few: most of its blocks may be there by now. */
+/* For a table of so many rows, of which no more than so many bytes may come.
+** few: most of its blocks may be there by now. */
 void bh_slabs_open(bh_slabs *slabs, const bh_index *index, sqlite3_int64 rows,
-                   int few);
+                   sqlite3_int64 most, int few);
 void bh_slabs_close(bh_slabs *slabs);
 /* A block of so many bytes, which has one reference; NULL without memory. */
 bh_held *bh_held_new(bh_slabs *slabs, size_t bytes);

@@ -239,16 +239,17 @@ static int cache_same(sqlite3_stmt *s, const bh_held *held) {
 }
 
 /* All blocks into a snapshot, those of the old one where they are the same.
-** *full: they are more than is allowed. */
+** *full: they are more than is allowed, or are with those of the old one. */
 static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
                       sqlite3_int64 rows, int *full) {
   sqlite3_stmt *s;
   size_t at = 0;
   bh_slabs slabs;
   sqlite3_int64 allowed = cache_allowed(index, old);
+  sqlite3_int64 beside = old ? old->bytes : 0;   /* what is not shared */
   int rc = bh_index_sql(index, BH_INDEX_WALK, &s);
   if (rc != SQLITE_OK) return rc;
-  bh_slabs_open(&slabs, index, rows, old != NULL);
+  bh_slabs_open(&slabs, index, rows, allowed - beside, old != NULL);
   while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
     bh_held *held;
     sqlite3_int64 id = sqlite3_column_int64(s, 0);
@@ -257,13 +258,14 @@ static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
         cache_same(s, old->held[at])) {
       held = old->held[at];
       held->references++;
+      beside -= cache_weight(held);
       rc = SQLITE_OK;
     } else {
       rc = bh_index_hold(index, s, &slabs, &held);
     }
     if (rc == SQLITE_OK)
       rc = cache_insert(index, snapshot, snapshot->count, held);
-    *full = snapshot->bytes > allowed;
+    *full = snapshot->bytes + beside > allowed;
     if (rc != SQLITE_OK || *full) break;
   }
   bh_slabs_close(&slabs);
@@ -272,8 +274,9 @@ static int cache_walk(bh_index *index, bh_snapshot *old, bh_snapshot *snapshot,
   return rc;
 }
 
-/* A walk beside the copy that there was.  Blocks of the old one that the new
-** one has not are gone since the new version. */
+/* A walk beside the copy that there was, or without it where there is no room
+** for both.  Blocks of the old one that the new one has not are gone since the
+** new version. */
 static int cache_walk_anew(bh_index *index, sqlite3_int64 rows,
                            bh_snapshot **out) {
   bh_snapshot *old = index->snapshot, *snapshot = cache_new(index);
@@ -289,7 +292,9 @@ static int cache_walk_anew(bh_index *index, sqlite3_int64 rows,
   }
   if (rc == SQLITE_OK && !full) *out = snapshot;
   else bh_snapshot_unref(index, snapshot);
-  return rc;
+  if (rc != SQLITE_OK || !full || !old) return rc;
+  bh_index_drop_cache(index);
+  return cache_walk_anew(index, rows, out);
 }
 
 /* The multi-index and a new version ---------------------------------------- */
@@ -419,7 +424,7 @@ static int cache_refresh(bh_index *index, const bh_index_state *state,
   if (old) cache_changes(state, old->stamp, &list, &bytes);
   if (bytes < 0) {
     rc = cache_walk_anew(index, state->rows, &snapshot);
-    bh_snapshot_unref(index, old);
+    bh_snapshot_unref(index, index->snapshot);
     index->snapshot = NULL;
   } else {
     if (old->references > 1) {

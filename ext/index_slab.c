@@ -32,7 +32,7 @@ struct bh_slab {
 };
 
 void bh_slabs_open(bh_slabs *slabs, const bh_index *index, sqlite3_int64 rows,
-                   int few) {
+                   sqlite3_int64 most, int few) {
   sqlite3_int64 each = index->bytes;
   memset(slabs, 0, sizeof(*slabs));
   slabs->few = few;
@@ -41,6 +41,7 @@ void bh_slabs_open(bh_slabs *slabs, const bh_index *index, sqlite3_int64 rows,
   each += each / 20 + 1;
   slabs->left = rows < INT64_MAX / each ? rows * each : INT64_MAX;
   if (slabs->left < SLAB_TABLE_MIN) slabs->left = 0;
+  else if (slabs->left > most) slabs->left = most > 0 ? most : 0;
 }
 
 static void slab_unref(bh_slab *slab) {
@@ -65,9 +66,8 @@ void bh_slabs_close(bh_slabs *slabs) {
 ** tried again. */
 static bh_slab *slab_new(bh_slabs *slabs) {
   sqlite3_int64 bytes = slabs->left - slabs->taken;
-  if (slabs->left == 0 || (slabs->few && slabs->taken < SLAB_BYTES_MIN))
-    return NULL;
   if (slabs->few && bytes > slabs->taken) bytes = slabs->taken;
+  if (slabs->left == 0 || (slabs->few && bytes < SLAB_BYTES_MIN)) return NULL;
   if (bytes < SLAB_BYTES_MIN) bytes = SLAB_BYTES_MIN;
   if (bytes > SLAB_BYTES) bytes = SLAB_BYTES;
   bh_slab *slab = sqlite3_malloc64(sizeof(*slab));
