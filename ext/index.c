@@ -12,8 +12,11 @@
 ** UPDATE and DELETE, and the transaction.  Its parts:
 **
 **   index_store.c    shadow tables, where everything lives that must last
-**   index_write.c    changes, gathered and flushed into blocks
+**   index_pending.c  changes, gathered in memory
+**   index_known.c    rowids that a transaction knows of
+**   index_write.c    how changes are flushed into blocks
 **   index_cache.c    the copy in memory, and when it is the truth
+**   index_slab.c     memory for the blocks of a large table
 **   index_search.c   rows by distance
 **   index_plan.c     xBestIndex
 **   index_cursor.c   xFilter, xNext, xColumn

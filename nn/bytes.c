@@ -1,6 +1,6 @@
 /*
 ** The layers of integer networks that read one blob: pooling, tables, and what
-** prepares all layers when a model is opened.
+** prepares layers without weights when a model is opened.
 **
 ** Bytes lie as NHWC, so most of these loops run over the channels of a
 ** position, which are contiguous and filled up to a multiple of 4; the filling

@@ -100,12 +100,12 @@ static inline size_t nn_even(size_t n, size_t most) {
 #define NN_FLOAT_SCRATCH ((size_t)65536)
 
 /* plan.c: have the model's layers use this form, NULL for OpenBLAS.  Tests do
-** so; nn_model_open takes the fastest. */
+** so; nn_plan takes the fastest. */
 nn_status nn_floats_ready(nn_model *model, const nn_float_form *form,
                           nn_error *err);
 
-/* convolve.c: what is found out when the model is opened, the floats of memory
-** that the threads share (a padded copy of the input), the layer. */
+/* convolve.c: what is found out when the model is first used, the floats of
+** memory that the threads share (a padded copy of the input), the layer. */
 nn_status nn_convolve_ready(nn_model *model, nn_layer *layer, nn_error *err);
 size_t nn_convolve_scratch(const nn_layer *layer, const nn_blob *blobs);
 void nn_convolve_run(const nn_step *step);

@@ -2,7 +2,7 @@
 ** Convolutions and inner products of integer networks, through the kernels of
 ** integer.c: what img_hash() spends its time in.
 **
-** Weights are packed once, when the model is opened, into blocks of
+** Weights are packed once, when the model is first used, into blocks of
 ** NN_INT_BLOCK output channels, the way the kernels read them.  Nothing is
 ** unrolled: a kernel takes, for each tap of the filter and each of a few
 ** output positions, a pointer to the channels that the tap sees there (the

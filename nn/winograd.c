@@ -20,7 +20,7 @@
 ** Longer filters, and those with a stride, are cut into pieces that are 3x3 or
 ** smaller (cut.c), whose products are added up at the same places.
 **
-** The weights' side is made once, when the model is opened.  The input is
+** The weights' side is made once, when the model is first used.  The input is
 ** copied with its channels together (NHWC), padded to whole tiles, so that B'
 ** works on vectors of channels; outputs come as vectors of channels too, are
 ** turned where two tiles lie side by side, and go to their planes with bias,
