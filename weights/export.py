@@ -83,10 +83,18 @@ class Description:
 
     def head(self, name, features, head, classes):
         """Layers NAME (logits), NAME.sigmoid, NAME.scores and NAME.prob."""
+        x = self.add(name + '.sigmoid', 'Sigmoid', [
+            self.latent(name, features, head.latent, head.norm)])
+        return self.classified(name, features, x, head.classifier, classes)
+
+    def beside(self, name, features, head, classifier, classes):
+        """The same with a classifier of the features, no NAME.sigmoid."""
         self.latent(name, features, head.latent, head.norm)
-        x = self.add(name + '.sigmoid', 'Sigmoid', [name])
+        return self.classified(name, features, features, classifier, classes)
+
+    def classified(self, name, features, x, classifier, classes):
         x = self.weighted(name + '.scores', 'InnerProduct', x,
-                          head.classifier.weight, head.classifier.bias)
+                          classifier.weight, classifier.bias)
         return {'name': name, 'features': features, 'latent': name,
                 'classifier': self.add(name + '.prob', 'Softmax', [x]),
                 'classes': classes}

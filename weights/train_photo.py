@@ -2,139 +2,204 @@
 """Train photo-64, what is similar, and write it and copy-64 to one file.
 
     python3 weights/train_photo.py train  --data A.db B.db [--seen]
+    python3 weights/train_photo.py settle --data A.db B.db [--seen]
     python3 weights/train_photo.py export --data A.db B.db MODEL.safetensors
 
-A 64-bit head on a backbone for 64x64 pictures (recipe.py says how it learns;
-the stem takes every other pixel).  Each step takes two views of each picture
-(views.py).  The head reads the maximum of each channel over the picture; it
-learns the classes of both views, to tell the views of a class from others, and,
-less, those of a picture.  Beside it learns a second head, of 64 channels at
-each of 4x4 places, to tell a picture's views from those of others; the shipped
-backbone learned so, and what it would be without was not measured.  That head is
-not exported.  copy-64 is a network of its own (train_copy.py), which `export` puts beside this
-one: the two have nothing but the picture in common.
+`train`: a residual net for 64x64 pictures (recipe.py says how it learns; the
+stem takes every other pixel) with the maximum of each channel over the picture
+as features, a classifier of these, and a 64-bit head, which learns the classes
+too, and to tell by the bits alone which pictures are of one class.  Views are
+crops, mirror images, colours, and pictures with a part of another (CutMix).
+
+`settle`: long training makes that head so sure of its classes that it has
+little to say of others.  So the units that ship are not its own.  They are
+found for the trained features in closed form: the features are scaled so that
+pictures of one class spread alike in all directions (within-class covariance
+normalisation; Hatch, Kajarekar and Stolcke 2006), and the 64 principal
+directions of the result turned so that taking signs loses least (iterative
+quantization; Gong and Lazebnik 2011).  Both look at views that are far from
+what the network has learned by heart, not only at the pictures themselves.
+
+`export` writes the integer model.  copy-64 is a network of its own
+(train_copy.py), which is put beside this one: the two have nothing but the
+picture in common.
 
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so
 trained is what the figures on unseen classes are measured with; the one that
 ships is trained on all.  --choose leaves out every eighth of those that are
-left as well, and prints how the heads do on them: what was chosen was chosen
-so.  `train` may be called again and again: it goes on where it was cut off, and
-does nothing once it is done.
+left as well, and prints how the head does on them.  `train` may be called again
+and again: it goes on where it was cut off, and does nothing once it is done.
 """
 import argparse
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import recipe
 import train_copy
 import views
 from pictures import class_names, load
-from tinyimagenet import MEAN, SIDE, STD, precision, recall, unseen
+from tinyimagenet import MEAN, SIDE, STD, precision, unseen
 
 WIDTHS = (32, 96, 224, 384)
 BRANCHES = (2, 2, 2)
 BITS = 64
-PLACES, CHANNELS = 16, 64
+LEAST = 0.6        # of a side that a crop leaves in training
+TEMPERATURE = 0.2  # of the products of codes
+SHRINK = 0.7       # of the covariance within classes, to its mean
+SURE = 4.0         # deviation of the settled units
 
 
 class Net(nn.Module):
     def __init__(self, classes):
         super().__init__()
-        width = WIDTHS[-1]
         self.backbone = recipe.Backbone(WIDTHS, BRANCHES, stride=2)
-        self.photo = recipe.Head(width, BITS, classes)
-        self.patches = recipe.ConvNorm(width, CHANNELS, kernel=1)
-        self.copy = nn.Sequential(nn.Linear(CHANNELS * PLACES, BITS),
-                                  nn.BatchNorm1d(BITS))
-        self.plain = nn.Linear(width, classes)
-
-    def features(self, x):
-        """What photo-64 reads and what copy-64 reads."""
-        x = self.backbone.maps(x)
-        return (x.float().amax((2, 3)), self.patches(x).float().flatten(1))
+        self.photo = recipe.Head(WIDTHS[-1], BITS, classes)
+        self.plain = nn.Linear(WIDTHS[-1], classes)
 
 
-def loss_of(net, a, b, labels, args, press):
-    x = torch.cat([a, b]).contiguous(memory_format=torch.channels_last)
+def grouped(logits, labels, whole):
+    """Nats that are needed to tell by the codes who is of whose class; pictures
+    with a part of another are of no class (after Khosla and others,
+    "Supervised Contrastive Learning", 2020, with products of units in place of
+    cosines, so that they are what the Hamming distance will be)."""
+    u = torch.tanh(logits / 2)
+    told = u @ u.T / BITS / TEMPERATURE
+    told = torch.log_softmax(told.fill_diagonal_(-1e4), 1)
+    same = (labels[:, None] == labels) & whole[:, None] & whole
+    same = same.float().fill_diagonal_(0)
+    return -(told * same / same.sum(1, keepdim=True).clamp(min=1)).sum(1).mean()
+
+
+def loss_of(net, x, labels, kept, args, fall):
     with torch.autocast(x.device.type, torch.bfloat16,
                         enabled=not args.float32):
-        features, patches = net.features(x)
-    n, twice = len(a), labels.repeat(2)
-    photo, scores = net.photo(features)
-    copy = net.copy(patches)
-    loss = 0.5 * recipe.cross_entropy(net.plain(features), twice)
-    loss = loss + args.classes * recipe.cross_entropy(scores, twice)
-    if args.groups:
-        loss = loss + args.groups * views.contrast(photo[:n], photo[n:], 0.2,
-                                                   labels)
-    if args.contrast:
-        loss = loss + args.contrast * views.contrast(photo[:n], photo[n:], 0.2)
-    loss = loss + args.copies * views.contrast(copy[:n], copy[n:],
-                                               args.temperature)
-    if press:
-        loss = loss + press * (recipe.pressure(photo) + recipe.pressure(copy))
-    return loss
+        features = net.backbone(x)
+    logits, scores = net.photo(features)
+    loss = (0.5 * recipe.cross_entropy(net.plain(features), labels, kept) +
+            recipe.cross_entropy(scores, labels, kept) +
+            args.groups * grouped(logits, labels, kept == 1))
+    press = args.press * recipe.late(fall)
+    return loss + press * recipe.pressure(logits) if press else loss
 
 
-def codes(net, x, float32):
-    """Bits of both heads for pictures, those of a mirror image with them."""
+def features_of(net, x, float32=True):
+    """Features of pictures, the mean of those of a mirror image with them."""
     net.eval()
-    photo, copy = [], []
+    out = []
     with torch.no_grad():
         for i in range(0, len(x), 500):
             a = recipe.normalise(x[i:i + 500], MEAN, STD)
             with torch.autocast(a.device.type, torch.bfloat16,
                                 enabled=not float32):
-                f, g = net.features(torch.cat([a, a.flip(3)]))
-            f, g = (t[:len(a)] + t[len(a):] for t in (f, g))
-            photo.append(net.photo(f / 2)[0] > 0)
-            copy.append(net.copy(g / 2) > 0)
+                out.append((net.backbone(a) + net.backbone(a.flip(3))) / 2)
     net.train()
-    return torch.cat(photo).float() * 2 - 1, torch.cat(copy).float() * 2 - 1
+    return torch.cat(out)
 
 
 def look(net, x, labels, args):
-    rng = torch.Generator(x.device).manual_seed(0)
-    a, copy = codes(net, x, args.float32)
-    v = torch.cat([views.view(x[i:i + 500], rng)
-                   for i in range(0, len(x), 500)])
-    b, edited = codes(net, v, args.float32)
-    print('held out: P@10 %.4f, of photo-64 %.4f and copy-64 %.4f of views '
-          'found, copy-64 P@10 %.4f' % (
-              precision(a, labels), recall(a, b), recall(copy, edited),
-              precision(copy, labels)), flush=True)
+    features = features_of(net, x, args.float32)
+    with torch.no_grad():
+        net.eval()
+        codes = net.photo(features)[0].sign()
+        net.train()
+    print('held out: P@10 of codes %.4f, by the cosine of features %.4f' % (
+        precision(codes, labels), precision(F.normalize(
+            features - features.mean(0), dim=1), labels)), flush=True)
+
+
+def pictures(args):
+    """(pixels, labels from 0 on, and those that --choose keeps out)."""
+    kept = set(range(len(class_names(args.data[0]))))
+    if args.seen or args.choose:
+        kept -= unseen()
+    x, y = load(args.data, 'train', kept)
+    out = torch.isin(y, torch.tensor(sorted(kept)[::8] if args.choose else []))
+    held = x[out], y[out]
+    x, y = x[~out], y[~out]
+    return x, torch.searchsorted(y.unique(), y), held
 
 
 def train(args):
     torch.manual_seed(args.seed)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    kept = set(range(len(class_names(args.data[0]))))
-    if args.seen or args.choose:
-        kept -= unseen()
-    x, y = load(args.data, 'train', kept)
-    x, y = x.to(device), y.to(device)
-    if args.choose:
-        out = torch.isin(y, torch.tensor(sorted(kept)[::8], device=device))
-        held_x, held_y, x, y = x[out], y[out], x[~out], y[~out]
-    seen = y.unique()
-    y = torch.searchsorted(seen, y)
-    net = Net(len(seen)).to(device, memory_format=torch.channels_last)
+    x, y, held = pictures(args)
+    x, y, held = x.to(device), y.to(device), [t.to(device) for t in held]
+    net = Net(int(y.max()) + 1).to(device, memory_format=torch.channels_last)
     run = recipe.Run(net, args.out, len(x), args.batch, args.epochs, args.rate,
                      args.seed, args.minutes)
-    for rows, epoch, rng, fall in run.batches():
-        a, b = (recipe.normalise(views.view(x[rows], rng, args.least), MEAN,
-                                 STD) for _ in range(2))
-        run.learn(loss_of(net, a, b, y[rows], args,
-                          args.press * recipe.late(fall)))
-        if args.choose and run.step % (run.per_epoch * 5) == 0:
-            look(net, held_x, held_y, args)
+    for rows, _, rng, fall in run.batches():
+        view = recipe.normalise(views.light(x[rows], rng, LEAST), MEAN, STD)
+        kept = torch.ones(len(rows), device=device)
+        if fall < 0.9:
+            view, kept = recipe.mixed(view, rng)
+        run.learn(loss_of(net, view, y[rows], kept, args, fall))
     if args.choose:
-        look(net, held_x, held_y, args)
+        look(net, *held, args)
+
+
+def strange(x, rng):
+    """Views of four kinds, of a quarter of the pictures each: what copies go
+    through, small crops, pictures with much of another, themselves."""
+    copies, crops, parts, plain = x.chunk(4)
+    parts = views.light(parts, rng, 0.5)
+    sides = 64 * (0.4 + 0.5 * torch.rand((len(parts), 1), generator=rng))
+    there = recipe.squares(parts, sides.repeat(1, 2), rng)
+    return torch.cat([views.view(copies, rng, 0.5, 1.0),
+                      views.light(crops, rng, 0.35),
+                      torch.where(there, parts.roll(1, 0), parts),
+                      plain.float()])
+
+
+def even(f, y):
+    """The matrix that makes features spread within classes alike everywhere."""
+    within = f - torch.stack([f[y == k].mean(0) for k in y.unique()])[
+        torch.searchsorted(y.unique(), y)]
+    s = within.T @ within / len(f)
+    s = (1 - SHRINK) * s + SHRINK * s.diagonal().mean() * torch.eye(len(s))
+    e, v = torch.linalg.eigh(s)
+    return v @ torch.diag(e ** -0.5) @ v.T
+
+
+def quantization(f, rng, rounds=50):
+    """(mean, directions) of ITQ."""
+    mean = f.mean(0)
+    principal = torch.linalg.svd(f - mean, full_matrices=False)[2][:BITS].T
+    p = (f - mean) @ principal
+    turn = torch.linalg.qr(torch.randn(BITS, BITS, generator=rng))[0]
+    for _ in range(rounds):
+        u, _, v = torch.linalg.svd(p.T @ (p @ turn).sign())
+        turn = u @ v
+    return mean, principal @ turn
+
+
+def settle(args):
+    args.choose = False
+    x, y, _ = pictures(args)
+    net = load_net(Net(int(y.max()) + 1), args.out + '.pt')
+    rng = torch.Generator().manual_seed(args.seed)
+    rows = torch.randperm(len(x), generator=rng)[:args.views]
+    f = features_of(net, strange(x[rows], rng))
+    w = even(f, y[rows])
+    mean, turn = quantization(f @ w, rng)
+    with torch.no_grad():
+        head = net.photo
+        head.latent.weight.copy_((w @ turn).T)
+        head.latent.bias.copy_(-mean @ turn)
+        units = head.latent(f)
+        head.norm.running_mean.copy_(units.mean(0))
+        head.norm.running_var.copy_(units.var(0))
+        head.norm.weight.fill_(SURE)
+        # the threshold of a bit is the mean of the views, as ITQ has it
+        head.norm.bias.copy_(SURE * units.mean(0) / units.std(0))
+    torch.save({'net': net.state_dict()}, args.out + '-settled.pt')
+    print('%d views: a bit is 1 in %.1f %% to %.1f %% of them' % (
+        len(f), *(100 * t for t in (units > 0).float().mean(0).aminmax())))
 
 
 def load_net(net, path):
-    net.load_state_dict(torch.load(path + '.pt', map_location='cpu')['net'])
+    net.load_state_dict(torch.load(path, map_location='cpu')['net'])
     net.eval()
     return net
 
@@ -143,16 +208,16 @@ def write(args):
     from export import Description, export, samples
     names = class_names(args.data[0])
     kept = set(range(len(names))) - (unseen() if args.seen else set())
-    net = load_net(Net(len(kept)), args.out)
-    copies = load_net(train_copy.Copies(), args.copies)
+    net = load_net(Net(len(kept)), args.out + '-settled.pt')
+    copies = load_net(train_copy.Copies(), args.copies + '.pt')
     d = Description()
     features = d.largest('features', d.backbone(net.backbone))
     x = d.halved('copy.half', 'data', 'AVE')
     x = d.backbone(copies.backbone, x, 'copy.')
     x = d.convolution('copy.patches', x, copies.patches)
     places = d.add('places', 'Flatten', [x])
-    heads = [d.head('photo-64', features, net.photo,
-                    [names[label] for label in sorted(kept)]),
+    heads = [d.beside('photo-64', features, net.photo, net.plain,
+                      [names[label] for label in sorted(kept)]),
              {'name': 'copy-64', 'features': places,
               'latent': d.latent('copy-64', places, copies.latent,
                                  copies.norm)}]
@@ -166,35 +231,34 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     sub = p.add_subparsers(dest='command', required=True)
     t = sub.add_parser('train')
-    t.add_argument('--epochs', type=float, nargs=2, default=[2, 37],
+    t.add_argument('--epochs', type=float, nargs=2, default=[8, 147],
                    help='at the highest rate, and falling')
     t.add_argument('--minutes', type=float,
                    help='as many epochs, in this proportion, as fit in')
-    t.add_argument('--batch', type=int, default=500, help='pictures a step')
+    t.add_argument('--batch', type=int, default=768)
     t.add_argument('--rate', type=float, default=0.06)
-    t.add_argument('--classes', type=float, default=1, help='weights of losses')
-    t.add_argument('--groups', type=float, default=0.5)
-    t.add_argument('--contrast', type=float, default=0.1)
-    t.add_argument('--copies', type=float, default=2)
-    t.add_argument('--temperature', type=float, default=0.05)
-    t.add_argument('--least', type=float, default=0.6,
-                   help='of a side that is left by a crop')
+    t.add_argument('--groups', type=float, default=0.5,
+                   help='weight of who is of whose class')
     t.add_argument('--press', type=float, default=0.1)
-    t.add_argument('--seed', type=int, default=1)
     t.add_argument('--choose', action='store_true')
     t.add_argument('--float32', action='store_true', help='no bfloat16')
     t.set_defaults(run=train)
+    s = sub.add_parser('settle')
+    s.add_argument('--views', type=int, default=8000)
+    s.set_defaults(run=settle)
     e = sub.add_parser('export')
     e.add_argument('file', help='the safetensors file to write')
     e.add_argument('--copies', default='build/train/copy',
                    help="what train_copy.py's --out was")
     e.set_defaults(run=write)
-    for q in (t, e):
+    for q in (t, s, e):
         q.add_argument('--data', required=True, nargs='+',
                        help='tinyimagenet-a.db tinyimagenet-b.db')
         q.add_argument('--seen', action='store_true',
                        help='without the unseen classes')
         q.add_argument('--out', default='build/train/photo')
+    for q in (t, s):
+        q.add_argument('--seed', type=int, default=1)
     args = p.parse_args()
     args.run(args)
 

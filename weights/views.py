@@ -64,14 +64,16 @@ def moved(x, rng, least, most, over):
                         align_corners=False)
     if over:
         outside = (grid.abs().amax(3) > 1)[:, None] & draw.chance(over, 1, 1, 1)
-        other = torch.randint(1, len(x), (1,), generator=rng, device=x.device)
-        out = torch.where(outside, x.roll(other.item(), 0), out)
+        by = torch.randint(1, len(x), (1,), generator=rng, device=x.device)
+        other = (torch.arange(len(x), device=x.device) + by) % len(x)
+        out = torch.where(outside, x[other], out)
     return out
 
 
 def some(x, share, rng, edit):
-    """The pictures with a share of them edited."""
-    at = Draw(x, rng).chance(share).nonzero()[:, 0]
+    """The pictures with a share of them edited.  How many is not drawn, so
+    that nobody waits for a GPU to say it."""
+    at = Draw(x, rng).rand().topk(round(share * len(x))).indices
     return x.index_copy(0, at, edit(x[at])) if len(at) else x
 
 
@@ -173,18 +175,21 @@ def view(x, rng, least=0.6, most=1.2, over=0.0):
     return some(x, 0.3, rng, lambda x: recompressed(x, rng))
 
 
-def contrast(a, b, temperature, labels=None):
+def light(x, rng, least):
+    """One view of each picture that shows what is on it as another photograph
+    might: crops of `least` of each side and more, turned, mirrored, half of
+    them with other colours, a few smaller."""
+    x = moved(x.float(), rng, least, 1.05, 0.0)
+    x = some(x, 0.5, rng, lambda x: coloured(x, rng))
+    return some(x, 0.1, rng, lambda x: shrunk(x, 2))
+
+
+def contrast(a, b, temperature):
     """NT-Xent (Chen, Kornblith, Norouzi and Hinton 2020) over the logits of
     two views, with units at -1 to 1 and no normalisation, so that a product is
-    what the Hamming distance will be.  With labels, all views of a class match
-    (Khosla and others, "Supervised Contrastive Learning", 2020)."""
+    what the Hamming distance will be."""
     u = torch.tanh(torch.cat([a, b]) / 2)
     n = len(a)
     like = u @ u.T / u.shape[1] / temperature
     like.fill_diagonal_(-1e4)
-    if labels is None:
-        match = torch.arange(2 * n, device=u.device).roll(n)
-        return F.cross_entropy(like, match)
-    same = (labels.repeat(2)[:, None] == labels.repeat(2)[None]).float()
-    same.fill_diagonal_(0)
-    return -((torch.log_softmax(like, 1) * same).sum(1) / same.sum(1)).mean()
+    return F.cross_entropy(like, torch.arange(2 * n, device=u.device).roll(n))
