@@ -74,14 +74,14 @@ INSERT INTO copies SELECT key, code FROM img_hash_each(
    WHERE codes.code IS NOT NULL AND id NOT IN (SELECT id FROM copies)',
   'copy-64');
 SELECT printf('By the codes of copy-64, which are made for copies, %d of %d are '
-              || 'within 7 bits of' || char(10) || 'their original, and so are '
+              || 'within 8 bits of' || char(10) || 'their original, and so are '
               || '%d pictures that are no edited versions of it.',
               sum(s.original = q.id), 4 * (SELECT count(*) FROM asked),
               sum(s.original <> q.id))
 FROM asked AS q JOIN copies AS c USING (id)
 JOIN binhash_topk('copies', 'code', c.code) AS t
 JOIN shown AS s ON s.id = t.rowid
-WHERE t.distance <= 7 AND s.id <> q.id;
+WHERE t.distance <= 8 AND s.id <> q.id;
 
 .output build/demo.html
 SELECT '<!doctype html><meta charset="utf-8"><title>binhash</title><style>

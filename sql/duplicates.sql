@@ -16,7 +16,7 @@
 --   CREATE TEMP VIEW photos AS
 --     SELECT id, path, code FROM main.photos JOIN main.codes USING (id);
 --
--- The radius is 7 bits, for codes of copy-64, or what  -cmd '.param set :r 4'
+-- The radius is 8 bits, for codes of copy-64, or what  -cmd '.param set :r 4'
 -- says.  The groups stay in temp.duplicates until the connection closes.
 --
 -- Greedy: of the pictures that are in no group yet, the one that has the most
@@ -35,7 +35,7 @@ CREATE TEMP TABLE neighbours(a INT, b INT, distance INT, PRIMARY KEY(a, b))
   WITHOUT ROWID;
 INSERT INTO neighbours
 SELECT rowid_a, rowid_b, distance
-FROM binhash_pairs('distinct_codes', 'code', coalesce(:r, 7), 'temp');
+FROM binhash_pairs('distinct_codes', 'code', coalesce(:r, 8), 'temp');
 INSERT INTO neighbours SELECT b, a, distance FROM neighbours WHERE a < b;
 
 CREATE TEMP TABLE grouped(member INTEGER PRIMARY KEY, centre INT, distance INT);
