@@ -17,7 +17,7 @@ DROP TABLE duplicates;
 DROP TABLE duplicates;
 .parameter set :r 24
 .read sql/duplicates.sql
--- Without a radius it is 7 bits.
+-- Without a radius it is 8 bits.
 DROP TABLE duplicates;
 .parameter unset :r
 .read sql/duplicates.sql
