@@ -2,6 +2,7 @@
 """How far codes of JPEGs at reduced scale are from those of full decodes.
 
     reduced_quality.py [PHOTOS [MODEL.safetensors [MARGIN...]]]
+    reduced_quality.py copies [PHOTOS]
 
 For each margin (a value of `reduced_jpeg`, weights/README.md) MODEL is loaded
 twice, with that member and without it, and img_hash takes PHOTOS photographs
@@ -12,6 +13,12 @@ at sides that are so many times the network's: below, at and above each limit at
 which the scale changes.  Prints how many bits differ: mean, 99th percentile and
 most.  A second table is for the same network looking at the centre of a picture
 resized to twice its input's sides, so at 64 x 64 for one of 32 x 32.
+
+`copies` asks what that means for finding copies: PHOTOS such photographs, of
+512 to 1600 pixels, and edited versions of each as tests/eval/edits.py makes
+them, hashed by copy-64 in both ways.  Prints for each kind of edit the share
+that is nearer to its original than all but 1 in 10,000 of the pairs that are
+not the same, and the share within 8 bits.
 
 Needs build/binhash.so, python3-pil and python3-numpy; where a source of
 photographs is not there, it does without.
@@ -89,13 +96,19 @@ def load(db, folder, data, name, settings):
     return db.execute("SELECT binhash_load(?, ?)", (name, path)).fetchone()
 
 
-def distances(folder, data, full, reduced, files):
+def both(folder, data, full, reduced):
+    """A connection with the model as `full` and as `reduced`."""
     db = sqlite3.connect(":memory:")
     db.enable_load_extension(True)
     db.execute("SELECT load_extension(?)",
                (os.path.join(ROOT, "build", "binhash"),))
     load(db, folder, data, "full", full)
     load(db, folder, data, "reduced", reduced)
+    return db
+
+
+def distances(folder, data, full, reduced, files):
+    db = both(folder, data, full, reduced)
     return np.array([db.execute(
         "SELECT hamming(img_hash(?1, 'full'), img_hash(?1, 'reduced'))",
         (f,)).fetchone()[0] for f in files])
@@ -126,12 +139,57 @@ def table(title, folder, data, margins, extra, side, sources, count):
             m, d.mean(), np.percentile(d, 99), d.max()))
 
 
+def alone(data, head):
+    """The model with one of its heads."""
+    def edit(network):
+        network["heads"] = [h for h in network["heads"] if h["name"] == head]
+    return preprocess.rewritten(data, edit)
+
+
+def bits(db, name, files):
+    """Bits -1 and 1 of each file."""
+    codes = [np.frombuffer(db.execute("SELECT img_hash(?, ?)", (
+        f, name)).fetchone()[0], np.uint8) for f in files]
+    return np.unpackbits(np.stack(codes), axis=1).astype(np.float32) * 2 - 1
+
+
+def copies(folder, data, sources, count):
+    sys.path.insert(0, os.path.join(ROOT, "tests", "eval"))
+    from edits import KINDS, edited
+    db = both(folder, alone(data, "copy-64"), [("reduced_jpeg", "")],
+              [("reduced_jpeg", "4")])
+    rng = random.Random(1)
+    files = [next(photographs(rng.randint(512, 1600), sources[0][i:i + 1],
+                              sources[1] if i % 2 else [], 1, rng))
+             for i in range(count)]
+    names = "full", "reduced"
+    asked = {n: bits(db, n, files) for n in names}
+    print("copy-64, %d photographs; at 1e-4 (within 8 bits)" % count)
+    print("%-12s %16s %16s" % (("",) + names))
+    total = {n: [] for n in names}
+    for kind in KINDS:
+        versions = [edited(f, kind, i) for i, f in enumerate(files)]
+        line = "%-12s" % kind.__name__
+        for n in names:
+            like = (64 - bits(db, n, versions) @ asked[n].T) / 2
+            same = like.diagonal().copy()
+            others = np.sort(like[~np.eye(count, dtype=bool)])
+            found = same < others[int(1e-4 * len(others))]
+            total[n].append((found.mean(), (same <= 8).mean()))
+            line += "  %.4f (%.4f)" % total[n][-1]
+        print(line, flush=True)
+    print("%-12s" % "all" + "".join("  %.4f (%.4f)" % tuple(
+        np.mean(total[n], axis=0)) for n in names))
+
+
 def main():
-    arguments = sys.argv[1:]
-    count = int(arguments[0]) if arguments else 400
-    path = arguments[1] if len(arguments) > 1 else os.path.join(
-        HERE, "cifar10-48.safetensors")
-    margins = [int(m) for m in arguments[2:]] or [1, 2, 4]
+    if sys.argv[1:2] == ["copies"]:
+        count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
+        path = os.path.join(HERE, "photo-64.safetensors")
+    else:
+        count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+        path = sys.argv[2] if len(sys.argv) > 2 else os.path.join(
+            HERE, "cifar10-48.safetensors")
     with open(path, "rb") as f:
         data = preprocess.change(f.read(), [("reduced_jpeg", "")])
     large = [Image.open(p).convert("RGB") for p in sorted(glob.glob(PHOTOS))]
@@ -140,6 +198,10 @@ def main():
         print("skipped: no photographs")
         return
     with tempfile.TemporaryDirectory() as folder:
+        if sys.argv[1:2] == ["copies"]:
+            copies(folder, data, sources, count)
+            return
+        margins = [int(m) for m in sys.argv[3:]] or [1, 2, 4]
         side = 32
         table("%s, %d x %d" % (os.path.basename(path), side, side), folder,
               data, margins, [], side, sources, count)
