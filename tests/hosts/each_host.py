@@ -222,7 +222,7 @@ def forks():
 def memory_limits():
     """Each limit in a process of its own, since it can only be lowered."""
     results = []
-    for more in (8, 170, 400):
+    for more in (8, 186, 400):
         pid = os.fork()
         if pid == 0:
             signal.alarm(120)
@@ -239,7 +239,7 @@ def memory_limits():
             os._exit(0 if got == want else 3 if 'MemoryError' in why else 1)
         results.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     print('# 0 is right, 3 is no memory:', results)
-    # 170 MB hold the row that is read, two copies, one picture decoded, and the
+    # 186 MB hold the row that is read, two copies, one picture decoded, and the
     # model with what a pass takes.
     ok(results == [3, 0, 0],
        'where memory is short, pictures take their turns')
