@@ -62,11 +62,8 @@ class Net(nn.Module):
 def grouped(logits, labels, whole):
     """Nats that are needed to tell by the codes who is of whose class; pictures
     with a part of another are of no class (after Khosla and others,
-    "Supervised Contrastive Learning", 2020, with products of units in place of
-    cosines, so that they are what the Hamming distance will be)."""
-    u = torch.tanh(logits / 2)
-    told = u @ u.T / BITS / TEMPERATURE
-    told = torch.log_softmax(told.fill_diagonal_(-1e4), 1)
+    "Supervised Contrastive Learning", 2020)."""
+    told = views.alike(logits, TEMPERATURE)
     same = (labels[:, None] == labels) & whole[:, None] & whole
     same = same.float().fill_diagonal_(0)
     return -(told * same / same.sum(1, keepdim=True).clamp(min=1)).sum(1).mean()

@@ -184,12 +184,17 @@ def light(x, rng, least):
     return some(x, 0.1, rng, lambda x: shrunk(x, 2))
 
 
+def alike(logits, temperature):
+    """Log of how likely each code is to be taken for like each other one, by
+    products of units at -1 to 1 with no normalisation, so that they are what
+    the Hamming distance will be."""
+    u = torch.tanh(logits / 2)
+    like = u @ u.T / u.shape[1] / temperature
+    return torch.log_softmax(like.fill_diagonal_(-1e4), 1)
+
+
 def contrast(a, b, temperature):
     """NT-Xent (Chen, Kornblith, Norouzi and Hinton 2020) over the logits of
-    two views, with units at -1 to 1 and no normalisation, so that a product is
-    what the Hamming distance will be."""
-    u = torch.tanh(torch.cat([a, b]) / 2)
-    n = len(a)
-    like = u @ u.T / u.shape[1] / temperature
-    like.fill_diagonal_(-1e4)
-    return F.cross_entropy(like, torch.arange(2 * n, device=u.device).roll(n))
+    two views, with the likeness above in place of cosines."""
+    match = torch.arange(2 * len(a), device=a.device).roll(len(a))
+    return F.nll_loss(alike(torch.cat([a, b]), temperature), match)
