@@ -1,5 +1,6 @@
-"""A host with an index and an ordinary table beside it, for
-surroundings.py: EXTENSION [sqlite3|apsw] are the program's arguments.
+"""A host with an index and an ordinary table beside it, and what is said of
+tests, for surroundings.py, order.py and slabs.py: EXTENSION [sqlite3|apsw] are
+the program's first arguments.
 
 Host is a connection of either module, under the same names for what they call
 differently.  fill() makes an index t and an ordinary table plain_t, both()
@@ -7,12 +8,14 @@ changes both, and same() and digest() compare them.  A comparison of many rows
 looks at the nearest alone, which is where a search may go wrong.
 """
 import hashlib
+import os
 import sys
 
 EXTENSION = sys.argv[1] if len(sys.argv) > 1 else "./build/binhash"
 MODULE = sys.argv[2] if len(sys.argv) > 2 else "sqlite3"
 module = __import__(MODULE)
 APSW = MODULE == "apsw"
+PROGRAM = os.path.splitext(os.path.basename(sys.argv[0]))[0]
 QUERIES = (b"\x12\x34\x56\x78\x9a\xbc", b"\0\0\0\0\0\0", b"123456")
 MANY = 6000                    # rows of a search that are looked at
 count = 0
@@ -92,8 +95,8 @@ def ok(good, name):
     global count, failed
     count += 1
     failed += not good
-    print("%s %d - surroundings, %s: %s" % ("ok" if good else "not ok", count,
-                                            MODULE, name), flush=True)
+    print("%s %d - %s, %s: %s" % ("ok" if good else "not ok", count, PROGRAM,
+                                  MODULE, name), flush=True)
 
 
 def skip(name, why):

@@ -13,21 +13,12 @@ it is undone.  An ordinary table gets the same and must hold the same.
 import random
 import sys
 
-from index_host import Host
+from index_host import Host, counts, ok, skip
 
 ROWS = int(sys.argv[3]) if len(sys.argv) > 3 else 200000
 LEAST = -(1 << 63)
 INSERT = "INSERT {how} INTO {t}({id}, code) VALUES (?, ?)"
 TABLES = ({"t": "t", "id": "rowid"}, {"t": "plain", "id": "id"})
-count = failed = 0
-
-
-def ok(good, name):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - order: %s" % ("ok" if good else "not ok", count, name),
-          flush=True)
 
 
 def both(host, sql, rows=None, **words):
@@ -102,7 +93,7 @@ def main():
     try:
         Host().close()
     except AttributeError:
-        ok(True, "all # SKIP this Python cannot load extensions")
+        skip("all", "this Python cannot load extensions")
         print("1..1")
         return 0
     for name, least, span in (
@@ -111,6 +102,7 @@ def main():
             ("rowids of 33 bits", 5, 1 << 33),
             ("rowids of 64 bits", LEAST, 1 << 64)):
         load(rng, name, least, span)
+    count, failed = counts()
     print("1..%d" % count)
     return failed != 0
 

@@ -14,20 +14,11 @@ import ctypes.util
 import random
 import sys
 
-from index_host import APSW, Host
+from index_host import APSW, Host, counts, ok, skip
 
 ROWS = int(sys.argv[3]) if len(sys.argv) > 3 else 150000
 ROUNDS = 14
-count = failed = 0
 rng = random.Random(20)
-
-
-def ok(good, name):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - slabs: %s" % ("ok" if good else "not ok", count, name),
-          flush=True)
 
 
 def code():
@@ -104,7 +95,7 @@ def bounded(host):
     all: the copy may still take no more than it is allowed, nor may both while
     one is made of the other, but for what a search takes besides."""
     if memory_used() is None:
-        return ok(True, "no more than cache_bytes # SKIP not SQLite's own")
+        return skip("no more than cache_bytes", "not SQLite's own")
     allowed = ROWS * 128 * 5 // 4
     host.run("SELECT binhash_config('cache_bytes', ?)", allowed)
     good = same(host)
@@ -130,7 +121,7 @@ def without_slab(host, query, found):
     is the process's and can only be lowered, so this is the last."""
     used = memory_used()
     if used is None:
-        return ok(True, "memory for no slab # SKIP not SQLite's own")
+        return skip("memory for no slab", "not SQLite's own")
     rows = host.run("SELECT count(*) FROM t")[0][0]
     host.run("SELECT binhash_config('cache_bytes', ?)", 1 << 30)
     host.run("PRAGMA hard_heap_limit = %d" % (used + rows * 133))
@@ -144,7 +135,7 @@ def main():
     try:
         Host().close()
     except AttributeError:
-        ok(True, "all # SKIP this Python cannot load extensions")
+        skip("all", "this Python cannot load extensions")
         print("1..1")
         return 0
     before = memory_used()
@@ -161,10 +152,11 @@ def main():
     without_slab(host, query, found)
     host.close()
     if before is None:
-        ok(True, "memory is given back # SKIP not SQLite's own")
+        skip("memory is given back", "not SQLite's own")
     else:
         left = memory_used() - before
         ok(left < 1 << 20, "memory is given back, but for %d bytes" % left)
+    count, failed = counts()
     print("1..%d" % count)
     return failed != 0
 
