@@ -56,7 +56,7 @@ class Description:
         stages = zip(net.down, net.branch)
         for i, (down, branch) in enumerate(stages, 1):
             x = self.convolution('%sdown%d' % (prefix, i), x, down)
-            x = self.halved('%spool%d' % (prefix, i), x, 'MAX')
+            x = self.pooled('%spool%d' % (prefix, i), x, 'MAX', 2)
             y = x
             for j, block in enumerate(branch, 1):
                 y = self.convolution('%sbranch%d.%d' % (prefix, i, j), y, block)
@@ -64,9 +64,11 @@ class Description:
                          operation='SUM')
         return x
 
-    def halved(self, name, bottom, pool):
+    def pooled(self, name, bottom, pool, side):
+        """One value for every side x side."""
         return self.add(name, 'Pooling', [bottom], pool=pool,
-                        kernel_size=[2, 2], stride=[2, 2], round_mode='FLOOR')
+                        kernel_size=[side, side], stride=[side, side],
+                        round_mode='FLOOR')
 
     def largest(self, name, bottom):
         return self.add(name, 'Pooling', [bottom], pool='MAX',

@@ -16,9 +16,9 @@ resized to twice its input's sides, so at 64 x 64 for one of 32 x 32.
 
 `copies` asks what that means for finding copies: PHOTOS such photographs, of
 512 to 1600 pixels, and edited versions of each as tests/eval/edits.py makes
-them, hashed by copy-64 in both ways.  Prints for each kind of edit the share
-that is nearer to its original than all but 1 in 10,000 of the pairs that are
-not the same, and the share within 8 bits.
+them, hashed by copy-64 in both ways, reduced by the model's own margin.  Prints
+for each kind of edit the share that is nearer to its original than all but 1 in
+10,000 of the pairs that are not the same, and the share within 8 bits.
 
 Needs build/binhash.so, python3-pil and python3-numpy; where a source of
 photographs is not there, it does without.
@@ -153,11 +153,11 @@ def bits(db, name, files):
     return np.unpackbits(np.stack(codes), axis=1).astype(np.float32) * 2 - 1
 
 
-def copies(folder, data, sources, count):
+def copies(folder, data, margin, sources, count):
     sys.path.insert(0, os.path.join(ROOT, "tests", "eval"))
     from edits import KINDS, edited
     db = both(folder, alone(data, "copy-64"), [("reduced_jpeg", "")],
-              [("reduced_jpeg", "4")])
+              [("reduced_jpeg", margin)])
     rng = random.Random(1)
     files = [next(photographs(rng.randint(512, 1600), sources[0][i:i + 1],
                               sources[1] if i % 2 else [], 1, rng))
@@ -190,8 +190,11 @@ def main():
         count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
         path = sys.argv[2] if len(sys.argv) > 2 else os.path.join(
             HERE, "cifar10-48.safetensors")
+    network = {}
     with open(path, "rb") as f:
-        data = preprocess.change(f.read(), [("reduced_jpeg", "")])
+        data = preprocess.rewritten(f.read(), network.update)
+    margin = str(network["preprocess"]["reduced_jpeg"])
+    data = preprocess.change(data, [("reduced_jpeg", "")])
     large = [Image.open(p).convert("RGB") for p in sorted(glob.glob(PHOTOS))]
     sources = small_photos(count), large
     if not sources[0] and not large:
@@ -199,10 +202,11 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         if sys.argv[1:2] == ["copies"]:
-            copies(folder, data, sources, count)
+            copies(folder, data, margin, sources, count)
             return
         margins = [int(m) for m in sys.argv[3:]] or [1, 2, 4]
-        side = 32
+        side = network["input"]["height"]
+        data = alone(data, network["heads"][0]["name"])
         table("%s, %d x %d" % (os.path.basename(path), side, side), folder,
               data, margins, [], side, sources, count)
         table("the same at %d x %d, the centre" % (2 * side, 2 * side), folder,

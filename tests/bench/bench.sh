@@ -13,7 +13,7 @@ build/tests/bench_integer
 
 
 echo
-echo "From a JPEG to the pixels that a network of 64 x 64 sees"
+echo "From a JPEG to the pixels that a network of 96 x 96 sees"
 if ${PYTHON:-/usr/bin/python3} tests/bench/make_jpegs.py build/bench; then
   build/tests/bench_decode 9 build/bench/12mp.jpg \
     build/bench/12mp-progressive.jpg build/bench/12mp-444.jpg \
