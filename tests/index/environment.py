@@ -13,85 +13,40 @@ import subprocess
 import sys
 import tempfile
 
-EXTENSION = sys.argv[1] if len(sys.argv) > 1 else "./build/binhash"
-MODULE = sys.argv[2] if len(sys.argv) > 2 else "sqlite3"
+import index_host
+from index_host import EXTENSION, MODULE, counts, ok
+
 TINY = "build/tests/models/tiny.safetensors"
 OTHER = "build/tests/models/two.safetensors"
 QUERY = b"\x12\x34\x56\x78\x9a\xbc"
-module = __import__(MODULE)
+module = index_host.module
 
 
-def skip(why):
-    print("ok 1 - environment, %s # SKIP %s" % (MODULE, why))
-    print("1..1")
-    sys.exit(0)
-
-
-class Host:
-    """A connection of either module, with the extension."""
+class Host(index_host.Host):
+    """A connection with the extension, to a file with such URI flags."""
 
     def __init__(self, path=":memory:", flags=""):
-        uri = "file:%s?%s" % (path, flags) if flags else path
-        try:
-            if MODULE == "apsw":
-                self.db = module.Connection(
-                    uri, flags=module.SQLITE_OPEN_READWRITE |
-                    module.SQLITE_OPEN_CREATE | module.SQLITE_OPEN_URI)
-                self.db.enable_load_extension(True)
-                self.db.load_extension(EXTENSION)
-            else:
-                self.db = module.connect(uri, isolation_level=None, uri=True)
-                self.db.enable_load_extension(True)
-                self.db.load_extension(EXTENSION)
-        except AttributeError:
-            skip("it was built without loadable extensions")
-
-    def run(self, sql, *values):
-        return [tuple(row) for row in self.db.cursor().execute(sql, values)]
-
-    def one(self, sql, *values):
-        return self.run(sql, *values)[0][0]
-
-    def script(self, sql):
-        if MODULE == "apsw":
-            list(self.db.cursor().execute(sql))
-        else:
-            self.db.executescript(sql)
+        super().__init__("file:%s?%s" % (path, flags) if flags else path)
 
     def fails(self, sql, *words):
         """Does it fail with a message that has these words?"""
-        try:
-            self.run(sql)
-        except Exception as e:
-            missing = [w for w in words if w not in str(e)]
-            if missing:
-                print("# %s: %s has no %s" % (sql[:90], e, missing))
-            return not missing
-        print("# %s: no error" % sql[:90])
-        return False
+        why = self.error(sql)
+        missing = [w for w in words if w not in why]
+        if missing or not why:
+            print("# %s: %s has no %s" % (sql[:90], why or "no error", missing))
+        return bool(why) and not missing
 
     def progress(self, f, steps):
-        if MODULE == "apsw":
-            self.db.set_progress_handler(f, steps)
-        else:
-            self.db.set_progress_handler(f, steps)
-
-    def close(self):
-        self.db.close()
+        self.db.set_progress_handler(f, steps)
 
 
-version = tuple(int(x) for x in Host().one(
-    "SELECT sqlite_version()").split("."))
-count = 0
-failed = 0
-
-
-def ok(good, name):
-    global count, failed
-    count += 1
-    failed += not good
-    print("%s %d - environment: %s" % ("ok" if good else "not ok", count, name),
-          flush=True)
+try:
+    version = tuple(int(x) for x in Host().one(
+        "SELECT sqlite_version()").split("."))
+except AttributeError:
+    index_host.skip("all", "it was built without loadable extensions")
+    print("1..1")
+    sys.exit(0)
 
 
 def fill(host, table="t", rows=2000, first=1):
@@ -135,7 +90,7 @@ def same(host, table="t", plain=None, check=True):
     return a == b and c == d
 
 
-folder = tempfile.mkdtemp()
+folder = None
 path = lambda name: os.path.join(folder, name)
 
 
@@ -239,23 +194,22 @@ def savepoints():
 
 # Other processes -------------------------------------------------------------
 
-READER = """
-import sys
-sys.argv = ['', %r, %r]
-exec(open('tests/index/environment.py').read().split('# Places')[0])
-host = Host(%r)
-for line in sys.stdin:
-    if line == 'begin\\n': host.run('BEGIN')
-    if line == 'end\\n': host.run('COMMIT')
-    print(same(host, check=False), host.one('SELECT count(*) FROM t'),
-          flush=True)
-"""
+def reader(name):
+    """What a process that was started with a database's name does."""
+    host = Host(name)
+    for line in sys.stdin:
+        if line == "begin\n":
+            host.run("BEGIN")
+        if line == "end\n":
+            host.run("COMMIT")
+        print(same(host, check=False), host.one("SELECT count(*) FROM t"),
+              flush=True)
 
 
 class Reader:
     def __init__(self, name):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", READER % (EXTENSION, MODULE, name)],
+            [sys.executable, __file__, EXTENSION, MODULE, name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             universal_newlines=True)
 
@@ -564,6 +518,10 @@ def interruption():
     host.close()
 
 
+if len(sys.argv) > 3:
+    reader(sys.argv[3])
+    sys.exit(0)
+folder = tempfile.mkdtemp()
 try:
     schemas()
     renaming()
@@ -580,5 +538,5 @@ try:
     interruption()
 finally:
     shutil.rmtree(folder, ignore_errors=True)
-print("1..%d" % count)
-sys.exit(failed != 0)
+print("1..%d" % counts()[0])
+sys.exit(counts()[1] != 0)

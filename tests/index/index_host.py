@@ -1,6 +1,6 @@
 """A host with an index and an ordinary table beside it, and what is said of
-tests, for surroundings.py, order.py and slabs.py: EXTENSION [sqlite3|apsw] are
-the program's first arguments.
+tests, for environment.py, order.py, slabs.py and surroundings.py: EXTENSION
+[sqlite3|apsw] are the program's first arguments.
 
 Host is a connection of either module, under the same names for what they call
 differently.  fill() makes an index t and an ordinary table plain_t, both()
