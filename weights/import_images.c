@@ -86,8 +86,8 @@ static int images_wanted(import_images *images) {
   return 1;
 }
 
-nn_status import_images_next(import_images *images, nn_picture *picture,
-                             int *more) {
+nn_status import_images_next(import_images *images, const nn_model *model,
+                             nn_picture *picture, int *more) {
   nn_error err;
   int code;
   *more = 0;
@@ -96,8 +96,8 @@ nn_status import_images_next(import_images *images, nn_picture *picture,
     const void *bytes = sqlite3_column_blob(images->rows, 0);
     size_t n = (size_t)sqlite3_column_bytes(images->rows, 0);
     nn_status status =
-        nn_picture_decode(images->im->mem, bytes, bytes ? n : 0,
-                          NN_MAX_PIXELS_DEFAULT, picture, &err);
+        nn_picture_decode_for(images->im->mem, model, bytes, bytes ? n : 0,
+                              NN_MAX_PIXELS_DEFAULT, picture, &err);
     if (status == NN_NOMEM) return import_no_memory(images->im);
     if (status) {
       images->skipped++;
@@ -138,7 +138,7 @@ static nn_status images_all(import *im, import_images *images, images_batch *b,
   int more = 1;
   float *to = features;
   for (*rows = 0; *rows < im->options.limit && !status;) {
-    status = import_images_next(images, &picture, &more);
+    status = import_images_next(images, b->model, &picture, &more);
     if (status || !more) break;
     status = nn_prepare(im->mem, b->model, &picture,
                         b->input + (size_t)b->n * b->in, &err);

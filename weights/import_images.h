@@ -12,10 +12,10 @@ typedef struct import_images import_images;
 ** most options.limit are read, evenly spread over the table. */
 nn_status import_images_open(import *im, const char *path,
                              import_images **out);
-/* The next one that can be decoded, for nn_picture_free; *more 0 at the end.
-** What cannot be is counted. */
-nn_status import_images_next(import_images *images, nn_picture *picture,
-                             int *more);
+/* The next one that can be decoded, as the model decodes it, for
+** nn_picture_free; *more 0 at the end.  What cannot be is counted. */
+nn_status import_images_next(import_images *images, const nn_model *model,
+                             nn_picture *picture, int *more);
 int import_images_skipped(const import_images *images);
 void import_images_close(import_images *images);   /* NULL is fine */
 

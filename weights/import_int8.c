@@ -33,7 +33,7 @@ static nn_status int8_read(import *im, import_images *images,
   nn_error err;
   int more = 1;
   while (p->count < im->options.limit) {
-    nn_status status = import_images_next(images, &picture, &more);
+    nn_status status = import_images_next(images, &p->plain, &picture, &more);
     if (status || !more) return status;
     status = nn_prepare(im->mem, &p->plain, &picture, p->values, &err);
     nn_picture_free(im->mem, &picture);
