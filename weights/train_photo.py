@@ -1,8 +1,7 @@
 #!/usr/bin/python3
 """Train photo-64, what is similar, and write it and copy-64 to one file.
 
-    python3 weights/train_photo.py train  --data A.db B.db [--seen]
-    python3 weights/train_photo.py settle --data A.db B.db [--seen]
+    python3 weights/train_photo.py train --data A.db B.db [--seen]
     python3 weights/train_photo.py export --data A.db B.db MODEL.safetensors
 
 `train`: a residual net (recipe.py says how it learns; the stem takes every
@@ -16,15 +15,6 @@ pictures do, and a network knows things best at the size at which it has learned
 them (Touvron, Vedaldi, Douze and Jegou, "Fixing the train-test resolution
 discrepancy", 2019).
 
-`settle`: long training makes that head so sure of its classes that it has
-little to say of others.  So the units that ship are not its own.  They are
-found for the trained features in closed form: the features are scaled so that
-pictures of one class spread alike in all directions (within-class covariance
-normalisation; Hatch, Kajarekar and Stolcke 2006), and the 64 principal
-directions of the result turned so that taking signs loses least (iterative
-quantization; Gong and Lazebnik 2011).  Both look at views that are far from
-what the network has learned by heart, not only at the pictures themselves.
-
 `export` writes the integer model.  copy-64 is a network of its own
 (train_copy.py), which is put beside this one: the two have nothing but the
 picture in common.
@@ -32,7 +22,7 @@ picture in common.
 --seen leaves out the classes of weights/unseen_classes.txt.  The model so
 trained is what the figures on unseen classes are measured with; the one that
 ships is trained on all.  --choose leaves out every eighth of those that are
-left as well, and prints how settled units do on them.  `train` may be called again
+left as well, and prints how the head does on them.  `train` may be called again
 and again: it goes on where it was cut off, and does nothing once it is done.
 """
 import argparse
@@ -52,8 +42,6 @@ BRANCHES = (2, 2, 2)
 BITS = 64
 LARGE = 96         # side of what the finished network sees
 TEMPERATURE = 0.2  # of the products of codes
-SHRINK = 0.9       # of the covariance within classes, to its mean
-SURE = 4.0         # deviation of the settled units
 
 
 class Net(nn.Module):
@@ -133,89 +121,16 @@ def train(args):
             view, kept = recipe.mixed(view, rng)
         run.learn(loss_of(net, view, y[rows], kept, args, fall))
     if args.choose:
-        look(net, x, y, *held, args)
+        look(net, *held)
 
 
-def strange(x, rng):
-    """Views of four kinds, of a quarter of the pictures each: what copies go
-    through, small crops, pictures with much of another, themselves."""
-    copies, crops, parts, plain = x.chunk(4)
-    parts = views.light(parts, rng, 0.5)
-    sides = SIDE * (0.4 + 0.5 * torch.rand((len(parts), 1), generator=rng,
-                                           device=x.device))
-    there = recipe.squares(parts, sides.repeat(1, 2), rng)
-    return torch.cat([views.view(copies, rng, 0.5, 1.0),
-                      views.light(crops, rng, 0.35),
-                      torch.where(there, parts.roll(1, 0), parts),
-                      plain.float()])
-
-
-def spread(net, x, y, args, count):
-    """(features, labels) of views of `count` pictures."""
-    rng = torch.Generator(x.device).manual_seed(args.seed)
-    rows = torch.randperm(len(x), generator=rng, device=x.device)[:count]
-    return features_of(net, strange(x[rows], rng)), y[rows]
-
-
-def settled(f, y, seed):
-    """(weight, bias) of the units: f @ weight + bias, about 0."""
-    w = even(f, y)
-    mean, turn = quantization(f @ w, torch.Generator().manual_seed(seed))
-    return w @ turn, -mean @ turn
-
-
-def look(net, x, y, held, labels, args):
-    f, known = spread(net, x, y, args, 8000)
-    g = features_of(net, held)
-    for seed in range(4):
-        weight, bias = settled(f, known, seed)
-        print('held out: P@10 %.4f' % precision((g @ weight + bias).sign(),
-                                               labels), flush=True)
-
-
-def even(f, y):
-    """The matrix that makes features spread within classes alike everywhere."""
-    within = f - torch.stack([f[y == k].mean(0) for k in y.unique()])[
-        torch.searchsorted(y.unique(), y)]
-    s = within.T @ within / len(f)
-    s = (1 - SHRINK) * s + SHRINK * s.diagonal().mean() * torch.eye(
-        len(s), device=s.device)
-    e, v = torch.linalg.eigh(s)
-    return v @ torch.diag(e ** -0.5) @ v.T
-
-
-def quantization(f, rng, rounds=50):
-    """(mean, directions) of ITQ."""
-    mean = f.mean(0)
-    principal = torch.linalg.svd(f - mean, full_matrices=False)[2][:BITS].T
-    p = (f - mean) @ principal
-    turn = torch.linalg.qr(torch.randn(BITS, BITS, generator=rng))[0].to(
-        f.device)
-    for _ in range(rounds):
-        u, _, v = torch.linalg.svd(p.T @ (p @ turn).sign())
-        turn = u @ v
-    return mean, principal @ turn
-
-
-def settle(args):
-    args.choose = False
-    x, y, _ = pictures(args)
-    net = load_net(Net(int(y.max()) + 1), args.out + '.pt')
-    f, y = spread(net, x, y, args, args.views)
-    weight, bias = settled(f, y, args.seed)
+def look(net, x, labels):
+    features = features_of(net, x)
     with torch.no_grad():
-        head = net.photo
-        head.latent.weight.copy_(weight.T)
-        head.latent.bias.copy_(bias)
-        units = head.latent(f)
-        head.norm.running_mean.copy_(units.mean(0))
-        head.norm.running_var.copy_(units.var(0))
-        head.norm.weight.fill_(SURE)
-        # the threshold of a bit is the mean of the views, as ITQ has it
-        head.norm.bias.copy_(SURE * units.mean(0) / units.std(0))
-    torch.save({'net': net.state_dict()}, args.out + '-settled.pt')
-    print('%d views: a bit is 1 in %.1f %% to %.1f %% of them' % (
-        len(f), *(100 * t for t in (units > 0).float().mean(0).aminmax())))
+        net.eval()
+        codes = net.photo(features)[0].sign()
+        net.train()
+    print('held out: P@10 %.4f' % precision(codes, labels), flush=True)
 
 
 def load_net(net, path):
@@ -228,7 +143,7 @@ def write(args):
     from export import Description, export, samples
     names = class_names(args.data[0])
     kept = set(range(len(names))) - (unseen() if args.seen else set())
-    net = load_net(Net(len(kept)), args.out + '-settled.pt')
+    net = load_net(Net(len(kept)), args.out + '.pt')
     copies = load_net(train_copy.Copies(), args.copies + '.pt')
     d = Description()
     features = d.largest('features', d.backbone(net.backbone))
@@ -264,24 +179,20 @@ def main():
     t.add_argument('--float32', action='store_true', help='no bfloat16')
     t.add_argument('--least', type=float, default=0.4,
                    help='of a side that is left by a crop')
+    t.add_argument('--seed', type=int, default=1)
     t.add_argument('--choose', action='store_true')
     t.set_defaults(run=train)
-    s = sub.add_parser('settle')
-    s.add_argument('--views', type=int, default=8000)
-    s.set_defaults(run=settle)
     e = sub.add_parser('export')
     e.add_argument('file', help='the safetensors file to write')
     e.add_argument('--copies', default='build/train/copy',
                    help="what train_copy.py's --out was")
     e.set_defaults(run=write)
-    for q in (t, s, e):
+    for q in (t, e):
         q.add_argument('--data', required=True, nargs='+',
                        help='tinyimagenet-a.db tinyimagenet-b.db')
         q.add_argument('--seen', action='store_true',
                        help='without the unseen classes')
         q.add_argument('--out', default='build/train/photo')
-    for q in (t, s):
-        q.add_argument('--seed', type=int, default=1)
     args = p.parse_args()
     args.run(args)
 
