@@ -19,14 +19,17 @@ out=build/demo
 db=build/demo.db
 mkdir -p $out/edits $out/thumbs
 
-if [ "$(cat $out/folder 2>/dev/null)" != "$folder" ]; then
-  rm -rf $db $out
-  mkdir -p $out/edits $out/thumbs
-  echo "$folder" >$out/folder
-fi
-
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }
 sql() { sqlite3 -batch -bail -cmd '.load ./build/binhash' "$@"; }
+
+# Codes of another model say nothing beside those of this one.
+made_of="$folder $(sql :memory: 'SELECT sha256 FROM binhash_models
+                                 WHERE is_default')"
+if [ "$(cat $out/made_of 2>/dev/null)" != "$made_of" ]; then
+  rm -rf $db $out
+  mkdir -p $out/edits $out/thumbs
+  echo "$made_of" >$out/made_of
+fi
 
 # progress WHAT DONE OF: one line that counts on a terminal, few lines in a log.
 progress() {
