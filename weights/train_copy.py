@@ -5,7 +5,7 @@
 
 A small residual net of its own (recipe.py says how it learns) looks at half of
 the pixels along each side: what survives a blur, a smaller size or a strong
-JPEG is what it can learn from, and it costs a seventh of photo-64.  Each
+JPEG is what it can learn from, and it costs a fifteenth of photo-64.  Each
 step takes two views of each picture (views.py), or, as soon as the rate falls,
 one and the picture itself, since a copy is compared with what it is a copy of.
 The two of a picture are to agree, and those of others to differ.  The code
