@@ -1,42 +1,18 @@
-"""What caffe_import.py tests with: programs run, networks drawn and compared.
+"""What the tests of Caffe's files share: networks drawn, imported, compared.
 
-The program's arguments are IMPORT RUN FOLDER: binhash-import, binhash-run, and
-where files go.  Every layer of an imported network is compared with numpy
-(caffe_files.py); results are printed as TAP.
+Every layer of an imported network is compared with numpy (caffe_files.py).
 """
 import json
-import os
 import struct
 import subprocess
-import sys
 
 import numpy as np
 
 import caffe_files as cf
 from caffe_files import V2, Layer
+from import_host import IMPORT, RUN, path, result
 
-IMPORT, RUN, FOLDER = sys.argv[1:4]
 TOLERANCE = 2e-6     # relative to a layer's largest value; float32's rounding
-count = failures = 0
-
-
-def result(name, problem=''):
-    global count, failures
-    count += 1
-    failures += bool(problem)
-    print('%sok %d - import %s' % ('not ' if problem else '', count, name))
-    for line in str(problem).splitlines()[:20]:
-        print('# ' + line)
-    sys.stdout.flush()
-
-
-def finish():
-    print('1..%d' % count)
-    sys.exit(failures > 0)
-
-
-def path(name):
-    return os.path.join(FOLDER, name)
 
 
 def write(name, data):

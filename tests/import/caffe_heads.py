@@ -15,7 +15,8 @@ import numpy as np
 
 import caffe_files as cf
 from caffe_files import V2
-from caffe_harness import (finish, network, path, result, small, tool)
+from caffe_harness import network, small, tool
+from import_host import finish, path, result
 
 
 def test_heads():

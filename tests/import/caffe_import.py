@@ -12,9 +12,9 @@ import numpy as np
 
 import caffe_files as cf
 from caffe_files import V0, V1, V2, Layer
-from caffe_harness import (IMPORT, compare, conv, differs, drawn, finish,
-                           inner, layer_output, network, path, result, small,
-                           tool, write)
+from caffe_harness import (compare, conv, differs, drawn, inner, layer_output,
+                           network, small, tool, write)
+from import_host import IMPORT, finish, path, result
 
 
 def test_generations():

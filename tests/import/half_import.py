@@ -14,9 +14,10 @@ import sys
 
 import numpy as np
 
-IMPORT, RUN, FOLDER = sys.argv[1:4]
+from import_host import (FOLDER, IMPORT, RUN, call, finish, path, result,
+                         title)
+
 PACK = [sys.executable, 'weights/pack.py']
-count = failures = 0
 
 NETWORK = {
     'input': {'name': 'data', 'channels': 3, 'height': 5, 'width': 4},
@@ -30,27 +31,6 @@ NETWORK = {
          'num_output': 1024, 'weight': 'z.w'}]}
 SHAPES = {'c.w': (7, 3, 3, 3), 'c.b': (7,), 'f.w': (64, 140), 'f.b': (64,),
           'z.w': (1024, 64)}
-
-
-def result(name, problem=''):
-    global count, failures
-    count += 1
-    failures += bool(problem)
-    print('%sok %d - import 16 bits: %s' % ('not ' if problem else '', count,
-                                             name))
-    for line in str(problem).splitlines()[:20]:
-        print('# ' + line)
-    sys.stdout.flush()
-
-
-def path(name):
-    return os.path.join(FOLDER, name)
-
-
-def call(*args):
-    """(exit status, what it said)."""
-    done = subprocess.run(list(args), capture_output=True)
-    return done.returncode, (done.stderr + done.stdout).decode()
 
 
 def put(tensors):
@@ -156,8 +136,8 @@ def main():
     result('nothing is left behind', '\n'.join(
         n for n in os.listdir(FOLDER) if n.startswith('none') or
         n.endswith('.new')))
-    print('1..%d' % count)
-    return failures > 0
+    finish()
 
 
-sys.exit(main())
+title('16 bits: ')
+main()

@@ -21,9 +21,10 @@ import sys
 import numpy as np
 from PIL import Image
 
-IMPORT, RUN, FOLDER = sys.argv[1:4]
+from import_host import (FOLDER, IMPORT, RUN, call, finish, path, result,
+                         title)
+
 SIDE, BITS = 16, 32
-count = failures = 0
 
 LAYERS = [
     {'name': 'c', 'type': 'Convolution', 'bottom': ['data'], 'num_output': 24,
@@ -36,27 +37,6 @@ LAYERS = [
      'num_output': BITS, 'weight': 'h.w', 'bias': 'h.b'}]
 SHAPES = {'c.w': (24, 3, 3, 3), 'c.b': (24,), 'h.w': (BITS, 24 * 16),
           'h.b': (BITS,)}
-
-
-def result(name, problem=''):
-    global count, failures
-    count += 1
-    failures += bool(problem)
-    print('%sok %d - import int8: %s' % ('not ' if problem else '', count,
-                                         name))
-    for line in str(problem).splitlines()[:20]:
-        print('# ' + line)
-    sys.stdout.flush()
-
-
-def path(name):
-    return os.path.join(FOLDER, name)
-
-
-def call(*args):
-    """(exit status, what it said)."""
-    done = subprocess.run(list(args), capture_output=True)
-    return done.returncode, (done.stderr + done.stdout).decode()
 
 
 def read(name):
@@ -199,8 +179,8 @@ def refused():
         n.endswith('.new')))
 
 
+title('int8: ')
 codes()
 large()
 refused()
-print('1..%d' % count)
-sys.exit(failures > 0)
+finish()

@@ -11,27 +11,11 @@ import json
 import os
 import struct
 import subprocess
-import sys
 
 import numpy as np
 
+from import_host import FOLDER, IMPORT, RUN, finish, path, result, title
 from onnx_files import model, node, tensor
-
-IMPORT, RUN, FOLDER = sys.argv[1:4]
-count = failures = 0
-
-
-def result(name, problem=''):
-    global count, failures
-    count += 1
-    failures += bool(problem)
-    print('%sok %d - import onnx %s' % ('not ' if problem else '', count, name))
-    for line in str(problem).splitlines()[:20]:
-        print('# ' + line)
-
-
-def path(name):
-    return os.path.join(FOLDER, name)
 
 
 def tool(data, *options):
@@ -271,8 +255,9 @@ def main():
     check_networks()
     check_shuffle()
     check_refused()
-    return failures > 0
+    finish()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    title('onnx ')
+    main()
