@@ -1,17 +1,18 @@
 #!/bin/sh
-# The codes of CIFAR-10 as the extension makes them in SQL, those of both heads
-# that are compiled in, one behind the other; printed as tests/exact/codes.c
-# prints its own: sha256, number.
+#     sh tests/exact/extension.sh DATA MODEL HEAD
+# The codes of CIFAR-10 as the extension makes them in SQL, printed as
+# tests/exact/codes.c prints its own: sha256, number.
 cd "$(dirname "$0")/../.." || exit 1
-part() {
+part() {   # DATA MODEL HEAD REMAINDER
   sqlite3 -batch -bail ":memory:" '.load ./build/binhash' \
     "ATTACH 'file:$1?mode=ro&immutable=1' AS source" '.mode list' \
-    "SELECT hex(img_hash(image)) || hex(img_hash(image, 'copy-64'))
-     FROM source.images WHERE split IN ('train', 'test') AND id % 2 = $2 ORDER BY id"
+    '.output /dev/null' "SELECT binhash_load('$2')" '.output stdout' \
+    "SELECT hex(img_hash(image, '$3')) FROM source.images
+     WHERE split IN ('train', 'test') AND id % 2 = $4 ORDER BY id"
 }
 dir=build/exact
-part "$1" 0 > "$dir/even" &
-part "$1" 1 > "$dir/odd"
+part "$1" "$2" "$3" 0 > "$dir/even" &
+part "$1" "$2" "$3" 1 > "$dir/odd"
 wait $!
 sqlite3 -batch -bail :memory: \
   "ATTACH 'file:$1?mode=ro&immutable=1' AS source" '.mode list' \
