@@ -16,7 +16,7 @@
 #     card      what a distance means, and images a second
 #     fine      cifar10-48's search from coarse to fine (sql/coarse.sh)
 #     train     codes learned by binhash_train on the default model, from 5,000
-#               of CIFAR-10 and all of MNIST (sql/train_eval.sh)
+#               of CIFAR-10 and of MNIST (sql/train_eval.sh)
 #
 # Every picture is hashed once, by two processes at a time, in slices that are
 # kept in build/eval/, in one folder for each model file, build of the extension
@@ -307,8 +307,6 @@ if wants train; then
   for set in "$cifar" "$mnist"; do
     [ -n "$set" ] || continue
     echo
-    images=
-    [ "$set" != "$cifar" ] || images=5000
-    PYTHON=$PYTHON sh sql/train_eval.sh "$set" '' $images
+    PYTHON=$PYTHON sh sql/train_eval.sh "$set" '' 5000 2000 20000
   done
 fi

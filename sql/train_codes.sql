@@ -1,17 +1,10 @@
--- The codes that sql/train_eval.sh ranks, of the base and learned: the queries,
--- and the training images that were not learned from, or all where none is left.
+-- The codes that sql/train_eval.sh ranks, of the base and learned.
 CREATE TEMP VIEW known AS SELECT * FROM a.features
   UNION ALL SELECT * FROM b.features;
 CREATE TABLE found AS
-SELECT CASE split WHEN 'test' THEN 'query' ELSE 'base' END AS place, id, label,
-       known.code AS base, codes.code AS learned
-FROM known JOIN codes USING (id)
-WHERE CASE split
-  WHEN 'test' THEN id IN (SELECT id FROM source.images WHERE split = 'test'
-    ORDER BY id LIMIT (SELECT queries FROM setting))
-  ELSE id NOT IN (SELECT id FROM learned) OR
-    (SELECT count(*) FROM learned) =
-    (SELECT count(*) FROM source.images WHERE split = 'train') END
+SELECT place, id, label, known.code AS base, codes.code AS learned
+FROM picked JOIN known USING (id) JOIN codes USING (id)
+WHERE place <> 'learned'
 ORDER BY id;
 
 -- They are img_hash's codes; of a float32 base a logit may be so near 0 that its

@@ -2,14 +2,15 @@
 # What binhash_train makes of a base model: codes of the base beside codes that
 # were learned, of the same pictures.
 #
-#     sql/train_eval.sh DATA [BASE [IMAGES [QUERIES]]]
+#     sql/train_eval.sh DATA [BASE [IMAGES [QUERIES [SEARCHED]]]]
 #
 # DATA is an SQLite file with images(id, split, label, image), split being
 # 'train' or 'test'.  BASE is a model's name or its file; by default the model
 # that is compiled in.  IMAGES training images (all by default), drawn with a
 # fixed seed, are learned from: files of pictures are often in an order in which
-# like follows like.  The first QUERIES test images (all) search among the
-# training images that were not learned from, or among all where none is left.
+# like follows like.  The first QUERIES test images (all) search among SEARCHED
+# (all) of the training images that were not learned from, or of all of them where
+# none is left, drawn likewise.
 # OPTIONS='{"bits":64}' in the environment goes to binhash_train.
 #
 # The base's codes and features are made once and kept (sql/eval/features.sh); the
@@ -19,6 +20,7 @@
 set -e
 cd "$(dirname "$0")/.."
 data=$1 base=${2:-} images=${3:-1000000000} queries=${4:-1000000000}
+searched=${5:-1000000000}
 options=${OPTIONS:-{\}}
 PYTHON=${PYTHON:-/usr/bin/python3}
 fail() { echo "sql/train_eval.sh: $*" >&2; exit 1; }
@@ -40,22 +42,25 @@ fi
 [ "$head" ] || fail "no model is compiled in; name one, or its file"
 name=$head
 [ ! -f "$base" ] || name=$(basename "$base" .safetensors)
-wanted="(split = 'train' OR id IN (SELECT id FROM source.images
-         WHERE split = 'test' ORDER BY id LIMIT $queries))"
-features "$name" || fail "no codes of '$head'"
-work=$dir/learned.db
+mkdir -p build/eval
+work=$(mktemp build/eval/learned.XXXXXX)
 trap 'rm -f "$work"' EXIT
-rm -f "$work"
+sqlite3 -batch -bail "$work" '.load ./build/tests/eval' \
+  "ATTACH 'file:$data?mode=ro&immutable=1' AS source" \
+  "CREATE TABLE setting AS SELECT $images AS images, $queries AS queries,
+    $searched AS searched, $(quoted "$options") AS options" \
+  '.read sql/train_pick.sql'
+wanted='id IN (SELECT id FROM picked.picked)' load_base=$load
+load="$load; ATTACH 'file:$work?mode=ro' AS picked"
+features "$name" || fail "no codes of '$head'"
 run() {
   sqlite3 -batch -bail "$work" '.load ./build/binhash' \
     '.load ./build/tests/eval' \
     "ATTACH 'file:$data?mode=ro&immutable=1' AS source" \
     "ATTACH '$dir/features0.db' AS a" "ATTACH '$dir/features1.db' AS b" "$@"
 }
-run "$load" "CREATE TABLE setting AS SELECT $images AS images,
-    $queries AS queries, $(quoted "$name") AS name,
-    $(quoted "$head") AS base, $(quoted "$options") AS options" \
-  '.read sql/train_eval.sql'
+run "$load_base" "CREATE TABLE base_model AS SELECT $(quoted "$name") AS name,
+    $(quoted "$head") AS head" '.read sql/train_eval.sql'
 "$PYTHON" tests/eval/learned.py "$work" "$dir/features0.db" "$dir/features1.db"
 run '.read sql/train_codes.sql'
 for method in base learned; do

@@ -2,7 +2,8 @@
 .mode list
 SELECT printf('%d queries (test) among %d images (train), %s',
   sum(place = 'query'), sum(place = 'base'),
-  iif(max(place = 'base' AND id IN (SELECT id FROM learned)),
+  iif(max(place = 'base' AND id IN
+        (SELECT id FROM picked WHERE place = 'learned')),
       'which were learned from', 'which were not learned from'))
 FROM found;
 SELECT printf('%-27s%9s%9s', '', 'base', 'learned');
