@@ -219,8 +219,8 @@ nn_status nn_jpeg_reduce_opened(const nn_memory *mem, nn_jpeg *jpeg,
                                 nn_error *err);
 /* Free what that took. */
 void nn_jpeg_reduce_free(const nn_memory *mem, nn_jpeg *jpeg);
-/* n pixels of RGB24 from components of n samples. */
-void nn_colours_convert(nn_colours colours, const uint8_t *const from[4],
+/* n pixels of RGB24 from components of n samples in units of 1/256. */
+void nn_colours_convert(nn_colours colours, const uint16_t *const from[4],
                         size_t n, uint8_t *rgb);
 
 /* prepare.c: the centre of a picture with the aspect of w x h, as large as it

@@ -201,38 +201,42 @@ nn_status nn_jpeg_reduce(const nn_memory *mem, const uint8_t *bytes, size_t n,
 
 /* Colours ----------------------------------------------------------------- */
 
-/* stb_image's numbers: 20 bits of fraction, of which 8 are zero. */
+/* Of a sample with 8 bits of fraction. */
+static uint8_t reduce_round(uint16_t x) { return (uint8_t)((x + 128) >> 8); }
+
+/* stb_image's numbers, which have 20 bits of fraction, of which 8 are zero: the
+** 8 of the samples take their place.  Whole samples give what it gives. */
 static void reduce_ycc(int y, int cb, int cr, uint8_t rgb[3]) {
-  int one = y * (1 << 20) + (1 << 19);
-  cb -= 128;
-  cr -= 128;
-  int blue = cb * -(1410 << 8);
-  int r = one + cr * (5743 << 8);
-  int g = one + cr * -(2925 << 8) + (blue - (blue & 0xffff));
-  int b = one + cb * (7258 << 8);
+  int one = y * (1 << 12) + (1 << 19);
+  cb -= 128 << 8;
+  cr -= 128 << 8;
+  int blue = cb * -1410;
+  int r = one + cr * 5743;
+  int g = one + cr * -2925 + (blue - (blue & 0xffff));
+  int b = one + cb * 7258;
   rgb[0] = nn_jpeg_clamp(r >> 20);
   rgb[1] = nn_jpeg_clamp(g >> 20);
   rgb[2] = nn_jpeg_clamp(b >> 20);
 }
 
 /* x * y / 255, rounded. */
-static uint8_t reduce_times(int x, int y) {
-  int t = x * y + 128;
-  return (uint8_t)((t + (t >> 8)) >> 8);
+static uint8_t reduce_times(uint16_t x, uint16_t y) {
+  const uint64_t one = 255 << 16;
+  return (uint8_t)(((uint64_t)x * y + one / 2) / one);
 }
 
-void nn_colours_convert(nn_colours colours, const uint8_t *const from[4],
+void nn_colours_convert(nn_colours colours, const uint16_t *const from[4],
                         size_t n, uint8_t *rgb) {
-  const uint8_t *a = from[0], *b = from[1], *c = from[2], *k = from[3];
+  const uint16_t *a = from[0], *b = from[1], *c = from[2], *k = from[3];
   for (size_t i = 0; i < n; i++, rgb += 3) {
     switch (colours) {
       case NN_COLOURS_GREY:
-        rgb[0] = rgb[1] = rgb[2] = a[i];
+        rgb[0] = rgb[1] = rgb[2] = reduce_round(a[i]);
         break;
       case NN_COLOURS_RGB:
-        rgb[0] = a[i];
-        rgb[1] = b[i];
-        rgb[2] = c[i];
+        rgb[0] = reduce_round(a[i]);
+        rgb[1] = reduce_round(b[i]);
+        rgb[2] = reduce_round(c[i]);
         break;
       case NN_COLOURS_YCC:
         reduce_ycc(a[i], b[i], c[i], rgb);
@@ -244,7 +248,9 @@ void nn_colours_convert(nn_colours colours, const uint8_t *const from[4],
         break;
       default:
         reduce_ycc(a[i], b[i], c[i], rgb);
-        for (int j = 0; j < 3; j++) rgb[j] = reduce_times(255 - rgb[j], k[i]);
+        for (int j = 0; j < 3; j++) {
+          rgb[j] = reduce_times((uint16_t)((255 - rgb[j]) << 8), k[i]);
+        }
     }
   }
 }

@@ -10,9 +10,12 @@ through both: half of them from tinyimagenet-a.db, scaled up, half of them
 pieces of the photographs of the package mate-backgrounds as they are.  They are
 saved at qualities 75 to 95, with the usual 4:2:0 and every fourth with 4:4:4,
 at sides that are so many times the network's: below, at and above each limit at
-which the scale changes.  Prints how many bits differ: mean, 99th percentile and
-most.  A second table is for the same network looking at the centre of a picture
-resized to twice its input's sides, so at 64 x 64 for one of 32 x 32.
+which the scale changes.  Prints how many bits differ, mean, 99th percentile and
+most, and the share of the network's input values that do.  A second table is for
+the same network looking at the centre of a picture resized to twice its input's
+sides, so at 64 x 64 for one of 32 x 32.  A third says what of this is the
+network's own: how many bits differ when a share of the input values, drawn with a
+fixed seed, goes up or down by one.
 
 `copies` asks what that means for finding copies: PHOTOS such photographs, of
 512 to 1600 pixels, and edited versions of each as tests/eval/edits.py makes
@@ -41,6 +44,7 @@ ROOT = os.path.dirname(HERE)
 PHOTOS = "/usr/share/backgrounds/mate/nature/*.jpg"
 TINY = os.path.join(ROOT, "..", "shared", "data", "tinyimagenet-a.db")
 RATIOS = [2, 3, 4, 4.5, 5.9, 6, 6.7, 8, 9, 11.9, 12, 13.4, 16, 18, 23.9, 24, 27, 40]
+SHARES = [0.0005, 0.005, 0.03, 0.1, 0.2, 0.3]
 
 
 def small_photos(count):
@@ -107,36 +111,66 @@ def both(folder, data, full, reduced):
     return db
 
 
-def distances(folder, data, full, reduced, files):
-    db = both(folder, data, full, reduced)
-    return np.array([db.execute(
-        "SELECT hamming(img_hash(?1, 'full'), img_hash(?1, 'reduced'))",
-        (f,)).fetchone()[0] for f in files])
+def pair(db, first, second, blob):
+    """Bits that differ, and the share of input values, of two models' pictures."""
+    (a, name), (b, other) = first, second
+    bits, = db.execute("SELECT hamming(img_hash(?, ?), img_hash(?, ?))",
+                       (a, name, b, other)).fetchone()
+    values = [np.frombuffer(db.execute("SELECT img_layer(?, ?, ?)", (
+        image, blob, model)).fetchone()[0], np.float32)
+        for image, model in (first, second)]
+    return bits, (values[0] != values[1]).mean()
 
 
-def table(title, folder, data, margins, extra, side, sources, count):
+def line(title, found):
+    found = np.array(found)
+    print("  %-25s %6.3f %5.1f %4d   %.4f" % (
+        title, found[:, 0].mean(), np.percentile(found[:, 0], 99),
+        found[:, 0].max(), found[:, 1].mean()))
+    sys.stdout.flush()
+
+
+def table(title, folder, data, margins, extra, side, blob, sources, count):
     print(title)
-    print("  side /   scale of luma   bits that differ: mean, 99 %%, most, of "
-          "%d" % count)
+    print("  side / scale of luma      bits that differ: mean, 99 %%, most, of "
+          "%d; input values" % count)
     total = {m: [] for m in margins}
     for ratio in RATIOS:
         rng = random.Random(int(ratio * 10))
         files = list(photographs(int(round(ratio * side)), *sources, count,
                                  rng))
         for m in margins:
-            d = distances(folder, data, extra,
-                          extra + [("reduced_jpeg", str(m))], files)
+            db = both(folder, data, extra, extra + [("reduced_jpeg", str(m))])
+            found = [pair(db, (f, "full"), (f, "reduced"), blob)
+                     for f in files]
             scale = next((n for n in (1, 2, 4)
                           if int(round(ratio * side)) * n >= 8 * m * side), 8)
             if scale < 8:
-                total[m].extend(d)
-            print("  %6.1f   margin %d: %d/8   %6.3f %5.1f %4d" % (
-                ratio, m, scale, d.mean(), np.percentile(d, 99), d.max()))
-            sys.stdout.flush()
+                total[m].extend(found)
+            line("%6.1f   margin %d: %d/8" % (ratio, m, scale), found)
     for m in margins:
-        d = np.array(total[m])
-        print("  margin %d, all that are reduced: %.3f %.1f %d" % (
-            m, d.mean(), np.percentile(d, 99), d.max()))
+        line("margin %d, all reduced" % m, total[m])
+
+
+def noise(folder, data, side, blob, sources, count):
+    print("input values that go up or down by one")
+    db = both(folder, data, [], [])
+    rng = np.random.default_rng(1)
+    pictures = [np.asarray(Image.open(io.BytesIO(f)).resize(
+        (side, side), Image.BOX)).astype(int)
+        for f in photographs(6 * side, *sources, 8 * count, random.Random(1))]
+    for share in SHARES:
+        found = []
+        for a in pictures:
+            b = a + (rng.random(a.shape) < share) * rng.choice((-1, 1), a.shape)
+            found.append(pair(db, *((png(x), "full") for x in (a, b)), blob))
+        line("%g of them" % share, found)
+
+
+def png(pixels):
+    out = io.BytesIO()
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
 
 
 def alone(data, head):
@@ -205,13 +239,14 @@ def main():
             copies(folder, data, margin, sources, count)
             return
         margins = [int(m) for m in sys.argv[3:]] or [1, 2, 4]
-        side = network["input"]["height"]
+        side, blob = (network["input"][k] for k in ("height", "name"))
         data = alone(data, network["heads"][0]["name"])
         table("%s, %d x %d" % (os.path.basename(path), side, side), folder,
-              data, margins, [], side, sources, count)
+              data, margins, [], side, blob, sources, count)
         table("the same at %d x %d, the centre" % (2 * side, 2 * side), folder,
               data, margins, [("size", "[%d,%d]" % (2 * side, 2 * side))],
-              2 * side, sources, count)
+              2 * side, blob, sources, count)
+        noise(folder, data, side, blob, sources, count)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ tests=0
 failed=0
 export OPENBLAS_NUM_THREADS=1   # its threads gain nothing from pieces so small
 
+# shellcheck disable=SC2086
 surroundings=$({
   cat tests/exact/*.[cs]* nn/*.[ch] ext/*.[ch] weights/*.safetensors
-  "$cc" --version
+  $cc --version
   clang --version
   ls -lL "$data" /usr/lib/*/libopenblas.so.0
   grep -m2 -E '^(model name|flags)' /proc/cpuinfo
