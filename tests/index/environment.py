@@ -4,8 +4,9 @@
 Attached and temporary databases, RENAME, DROP and VACUUM, backups and
 serialised databases, readers in other processes, read-only and immutable files,
 the defensive and the distrustful settings, other versions of the format, models
-that change their bytes, content kept by triggers, and interruption.  Each is
-compared with an ordinary table that went through the same.  The output is TAP.
+that change their bytes, content kept by triggers, plans of newer planners, and
+interruption.  Each is compared with an ordinary table that went through the
+same.  The output is TAP.
 """
 import os
 import shutil
@@ -494,6 +495,28 @@ def content(recursive, trusted):
 
 # Interruption ----------------------------------------------------------------
 
+def alternatives():
+    """A search beside an OR, which SQLite may answer by a search for each side."""
+    host = Host()
+    fill(host)
+    search = "(SELECT id AS rowid, hamming(code, ?1) AS distance FROM plain_t)"
+    for sides in ("s.distance < 4 OR s.distance > 30", "s.rowid = 5 OR"
+                  " s.rowid = 7", "s.distance > 30 OR s.rowid < 9"):
+        for query in "s.query = ?1", "s.query MATCH ?1", "s.t MATCH ?1":
+            for whole in ("SELECT s.rowid FROM {0} AS s WHERE {1} AND ({2})",
+                          "SELECT DISTINCT s.rowid FROM {0} AS s, plain_t"
+                          " WHERE {1} AND ({2})",
+                          "SELECT s.rowid FROM {0} AS s CROSS JOIN (SELECT 1"
+                          " FROM plain_t WHERE id < 3) WHERE {1} AND ({2})"
+                          " EXCEPT SELECT 9"):
+                found = sorted(host.run(whole.format("t", query, sides), QUERY))
+                wanted = sorted(host.run(whole.format(search, 1, sides), QUERY))
+                if found != wanted:
+                    print("# %d rows and %d" % (len(found), len(wanted)))
+                ok(found == wanted, whole.format("t", query, sides)[:90])
+    host.close()
+
+
 def interruption():
     host = Host()
     fill(host, "t", 300000)
@@ -535,6 +558,7 @@ try:
     for recursive in "OFF", "ON":
         for trusted in "ON", "OFF":
             content(recursive, trusted)
+    alternatives()
     interruption()
 finally:
     shutil.rmtree(folder, ignore_errors=True)

@@ -115,7 +115,7 @@ class Grammar:
                     "(SELECT rowid, code, CAST(hamming(code, %s) AS INTEGER) AS "
                     "distance FROM t WHERE %s IS NOT NULL) AS %s" % (q, q, a))
         form = self.r.choice(["{0}.query = {1}", "{1} = {0}.query",
-                              "{0}.query MATCH {1}"])
+                              "{0}.query MATCH {1}", "{0}.t MATCH {1}"])
         where = Both(form.format(a, q), "1")
         if "." in q:           # a derived table cannot see the row beside it
             item.plain = "(SELECT rowid, code FROM t) AS " + a
