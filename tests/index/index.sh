@@ -21,6 +21,7 @@ trial() {
   "$@" 2>&1 || echo "not ok - $name exited with status $?"
 }
 
+sh tests/sql/make_models.sh || echo 'not ok - make_models.sh'
 trial model build/tests/index_model $operations
 trial kill build/tests/index_kill $kills
 trial faults build/tests/index_faults $stride
