@@ -9,7 +9,8 @@
 # by default weights/cifar10-48.safetensors, which knows the classes.  Codes and
 # features are made once, by two processes at a time, and kept in build/eval/,
 # one folder for each model; an integer model gives the same bytes whatever
-# build of the extension runs it.
+# build of the extension runs it.  KNOWN in the environment says where some of
+# them are (`known` of sql/eval/features.sh).
 # sql/coarse.sql holds the protocol; it wants 1.3 GB of disk for a while.
 set -e
 cd "$(dirname "$0")/.."
@@ -28,6 +29,7 @@ load="CREATE TEMP TABLE loaded AS SELECT $(quoted "$name") AS file,
   binhash_load('coarse', $(quoted "$file")) AS names"
 wanted="(split = 'train' OR id IN (SELECT id FROM source.images
          WHERE split = 'test' ORDER BY id LIMIT $queries))"
+known=${KNOWN:-}
 features "$name"
 
 work=$dir/work.db

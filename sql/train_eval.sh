@@ -50,8 +50,8 @@ sqlite3 -batch -bail "$work" '.load ./build/tests/eval' \
   "CREATE TABLE setting AS SELECT $images AS images, $queries AS queries,
     $searched AS searched, $(quoted "$options") AS options" \
   '.read sql/train_pick.sql'
-wanted='id IN (SELECT id FROM picked.picked)' load_base=$load
-load="$load; ATTACH 'file:$work?mode=ro' AS picked"
+wanted="id IN (SELECT id FROM picked.picked WHERE place <> 'learned')" load_base=$load
+load="$load; ATTACH 'file:$work?mode=ro' AS picked" known=
 features "$name" || fail "no codes of '$head'"
 run() {
   sqlite3 -batch -bail "$work" '.load ./build/binhash' \

@@ -5,6 +5,8 @@
 #   load    SQL that loads the model, or ''
 #   head    the model's name
 #   wanted  SQL that is true of the pictures, of `split` and `id`
+#   known   '' or 'HEAD FOLDER': where sql/eval.sh keeps what this model, as HEAD,
+#           said of the same data; what is there is not computed again
 #
 # `features` makes $dir, a folder in build/eval/ for these bytes of the model and
 # of the data, whatever build of the extension computes: an integer model gives
@@ -23,6 +25,14 @@ features_part() {
   db=$dir/features$1.db
   sqlite3 "$db" 'CREATE TABLE IF NOT EXISTS features(id INTEGER PRIMARY KEY,
     split TEXT, label INT, code BLOB, features BLOB)'
+  for split in train test; do
+    file=${known#* }/$(basename "$data" .db)-$split.db
+    [ "$known" ] && [ -f "$file" ] && sqlite3 "$db" \
+      "ATTACH $(quoted "$file") AS known" \
+      "INSERT OR IGNORE INTO features SELECT id, split, label, code, features
+       FROM known.codes JOIN known.features USING (id)
+       WHERE head = $(quoted "${known%% *}") AND id % 2 = $1"
+  done
   while :; do
     left=$(sqlite3 -batch -bail "$db" '.load ./build/binhash' \
       "ATTACH 'file:$data?mode=ro&immutable=1' AS source" "$load" \
