@@ -22,11 +22,10 @@
 **   first may begin before the axis and the last end behind it; what counts is
 **   the part within.  A picture of w columns is so w/8 samples wide, as a
 **   fraction.  Of a sample longer than a pixel that d covers in part, from p to
-**   q of its U = unit*D, the mean of that part is not the sample's: pixels rise
-**   or fall through it, and by as much, for a guess, as from the sample before
-**   to the one behind.  Of a straight line with half of that difference from
-**   end to end the part's mean is off by (p + q - U) / (4*U) of the difference,
-**   so sample i + 1 has the further weight
+**   q of its U = unit*D, the mean of that part is not the sample's: through it
+**   pixels rise or fall, for a guess, by half as much as from the sample before
+**   to the one behind.  The part is then off by (p + q - U) / (4*U) of that
+**   much, so sample i + 1 has the further weight
 **
 **       e(i) = floor((2^15 * (q - p) * (p + q - U) + 2*S*U) / (4*S*U))
 **
@@ -126,7 +125,7 @@ static int64_t resize_cumulative(const resize_axis *a, int d, int64_t i) {
   return (2 * RESIZE_ONE * covered + a->s) / (2 * a->s);
 }
 
-/* e(i).  S and D are below 2^16 here, U below 2^20. */
+/* e(i).  S and D are below 2^16 here, U below 2^21. */
 static int32_t resize_slope(const resize_axis *a, int d, int64_t i) {
   int64_t size = a->unit * a->d;
   int64_t p = d * a->s - (a->origin + i * a->unit) * a->d, q = p + a->s;
