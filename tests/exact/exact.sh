@@ -131,7 +131,8 @@ if [ "$form" = long ]; then
     # The cross compiler does not look where this machine's cblas.h lies, of
     # which only types are used.
     mkdir -p "$work/include"
-    echo '#include <cblas.h>' | "$cc" -M -x c - | tr ' ' '\n' |
+    # shellcheck disable=SC2086
+    echo '#include <cblas.h>' | $cc -M -x c - | tr ' ' '\n' |
       grep -E '/(cblas|openblas_config)\.h$' |
       xargs -I @ cp @ "$work/include/"
     if build aarch64 aarch64-linux-gnu-gcc "-O3 -static -I$work/include" ""
