@@ -1,6 +1,6 @@
 -- The pictures of sql/train_eval.sh, which attaches them as `source` and makes the
 -- table setting: those that are learned from, those that ask, and those that are
--- searched, in the order in which they were drawn.
+-- searched.
 CREATE TABLE picked(id INTEGER, place TEXT, PRIMARY KEY (id, place))
   WITHOUT ROWID;
 CREATE TEMP TABLE drawn AS

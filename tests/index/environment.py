@@ -4,8 +4,8 @@
 Attached and temporary databases, RENAME, DROP and VACUUM, backups and
 serialised databases, readers in other processes, read-only and immutable files,
 the defensive and the distrustful settings, other versions of the format, models
-that change their bytes, content kept by triggers, plans of newer planners, and
-interruption.  Each is compared with an ordinary table that went through the
+that change their bytes, content kept by triggers, plans of different planners,
+and interruption.  Each is compared with an ordinary table that went through the
 same.  The output is TAP.
 """
 import os
@@ -493,7 +493,7 @@ def content(recursive, trusted):
     host.close()
 
 
-# Interruption ----------------------------------------------------------------
+# Plans -----------------------------------------------------------------------
 
 def alternatives():
     """A search beside an OR, which SQLite may answer by a search for each side."""
@@ -516,6 +516,8 @@ def alternatives():
                 ok(found == wanted, whole.format("t", query, sides)[:90])
     host.close()
 
+
+# Interruption ----------------------------------------------------------------
 
 def interruption():
     host = Host()
