@@ -95,7 +95,7 @@ static int quantised_scale(double x, float *out) {
 
 /* The members scale, zero_point and max of a layer that writes bytes. */
 static nn_status quantised_bytes(nn_model *model, nn_layer *layer,
-                                 const nn_fields *fields, int most) {
+                                 const nn_fields *fields) {
   nn_quant *q = &model->blobs[layer->top].quant;
   const nn_json *scale = nn_json_get(fields->object, "scale");
   int zero = 0, max = 127;
@@ -106,7 +106,7 @@ static nn_status quantised_bytes(nn_model *model, nn_layer *layer,
     return nn_field_fail(fields, "scale wants a number from 2^-60 to 2^60 of "
                          "at most 16 significant bits");
   }
-  if ((status = nn_field_ints(fields, "max", 0, 1, most, &max)) != NN_OK ||
+  if ((status = nn_field_ints(fields, "max", 0, 1, 255, &max)) != NN_OK ||
       (status = nn_field_ints(fields, "zero_point", 0, 0, max, &zero)) !=
           NN_OK) {
     return status;
@@ -317,7 +317,7 @@ static nn_status quantised_filters(nn_model *model, nn_layer *layer,
   }
   status = quantised_requantise(model, layer, fields,
                                 model->blobs[layer->top].c);
-  return status ? status : quantised_bytes(model, layer, fields, 255);
+  return status ? status : quantised_bytes(model, layer, fields);
 }
 
 /* The other layers -------------------------------------------------------- */
@@ -377,7 +377,7 @@ static nn_status quantised_constant(nn_model *model, nn_layer *layer,
   const nn_blob *top = &model->blobs[layer->top];
   const int64_t shape[3] = {top->c, top->h, top->w};
   nn_tensor *tensor;
-  nn_status status = quantised_bytes(model, layer, fields, 127);
+  nn_status status = quantised_bytes(model, layer, fields);
   if (status == NN_OK) {
     status = nn_layer_tensor(model, fields, "weight", 1, 3, shape, &tensor);
   }
@@ -407,7 +407,7 @@ static nn_status quantised_product(nn_model *model, nn_layer *layer,
       (status = quantised_int(fields, "shift", 1, 62, &w->right)) != NN_OK) {
     return status;
   }
-  return quantised_bytes(model, layer, fields, 127);
+  return quantised_bytes(model, layer, fields);
 }
 
 static nn_status quantised_join(nn_model *model, nn_layer *layer,
@@ -440,7 +440,7 @@ static nn_status quantised_join(nn_model *model, nn_layer *layer,
     return nn_field_fail(fields, "multiplier: a sum can reach %lld, which is "
                          "more than 2^31 - 1", (long long)worst);
   }
-  return quantised_bytes(model, layer, fields, 127);
+  return quantised_bytes(model, layer, fields);
 }
 
 static nn_status quantised_sigmoid(nn_model *model, nn_layer *layer,
@@ -449,7 +449,7 @@ static nn_status quantised_sigmoid(nn_model *model, nn_layer *layer,
   static const int64_t shape = 256;
   const nn_blob *in = &model->blobs[layer->bottom[0]];
   nn_tensor *tensor;
-  nn_status status = quantised_bytes(model, layer, fields, 127);
+  nn_status status = quantised_bytes(model, layer, fields);
   if (status == NN_OK) {
     status = nn_layer_tensor(model, fields, "table", 1, 1, &shape, &tensor);
   }
@@ -481,7 +481,7 @@ static nn_status quantised_lrn(nn_model *model, nn_layer *layer,
       (status = quantised_int(fields, "shift", 1, 62, &w->right)) != NN_OK) {
     return status;
   }
-  return quantised_bytes(model, layer, fields, 127);
+  return quantised_bytes(model, layer, fields);
 }
 
 static nn_status quantised_softmax(nn_model *model, nn_layer *layer,

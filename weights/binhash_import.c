@@ -71,6 +71,7 @@ static int tool_usage(const char *problem, const char *what) {
           "  --limit N              of them that are used (2000)\n"
           "  --int8 DB.db           the exact integer form, calibrated on its\n"
           "                         images (at most 1024)\n"
+          "  --activation-bits 7 | 8          of what its layers write (7)\n"
           "  --verbose              what --int8 costs each layer\n"
           "  --fp16                 weights of inner products in 16 bits\n");
   return problem ? 2 : 0;
@@ -179,6 +180,11 @@ static int tool_option(import_options *o, const char *option,
     o->bits = (int)n;
     return ok;
   }
+  if (strcmp(option, "--activation-bits") == 0) {
+    int ok = tool_integer(value, 7, 8, &n);
+    o->activation_bits = (int)n;
+    return ok;
+  }
   if (strcmp(option, "--limit") == 0) {
     int ok = tool_integer(value, 1, 1000000, &n);
     o->limit = (int)n;
@@ -214,8 +220,8 @@ static int tool_consistent_model(const import_options *o) {
       o->has_mean || o->has_std || o->has_order || o->has_resize ||
       o->has_crop || o->hash || o->bits || o->itq || o->images) {
     return tool_usage("a model is as it is, and takes only ",
-                      "--int8, --table, --column, --limit and --verbose, or "
-                      "--fp16");
+                      "--int8, --activation-bits, --table, --column, --limit "
+                      "and --verbose, or --fp16");
   }
   return o->int8 || o->fp16
              ? 0
@@ -231,8 +237,10 @@ static int tool_consistent(const tool_call *call) {
     return tool_usage("files are missing: ", call->format->files);
   }
   if (!o->output) return tool_usage("-o MODEL is missing", "");
-  if (o->verbose && !o->int8) {
-    return tool_usage("--verbose wants ", "--int8 DB.db");
+  if ((o->verbose || o->activation_bits) && !o->int8) {
+    return tool_usage(
+        o->verbose ? "--verbose wants " : "--activation-bits wants ",
+        "--int8 DB.db");
   }
   if (o->fp16 && o->int8) {
     return tool_usage("--fp16 is for floats, --int8 has none: ",

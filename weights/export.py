@@ -163,9 +163,9 @@ def samples(path, sources, where='1', count=1024):
 
 
 def export(path, description, heads, side, mean, std, pictures, mirror=(),
-           **preprocess):
+           activation_bits=7, **preprocess):
     """Writes the integer model.  heads: of the model file; pictures: what
-    samples() made; mirror: behind which layers."""
+    samples() made; mirror: behind which layers; activation_bits: 7 or 8."""
     network = {
         'input': {'name': 'data', 'channels': 3, 'height': side,
                   'width': side},
@@ -176,7 +176,8 @@ def export(path, description, heads, side, mean, std, pictures, mirror=(),
         'layers': description.layers, 'heads': heads}
     plain = path + '.float32'
     pack(plain, network, description.tensors, int8=False)
-    subprocess.run([IMPORT, 'model', plain, '--int8', pictures, '-o', path],
+    subprocess.run([IMPORT, 'model', plain, '--int8', pictures,
+                    '--activation-bits', str(activation_bits), '-o', path],
                    check=True)
     os.remove(plain)
     if mirror:

@@ -96,6 +96,7 @@ typedef struct import_options {
   uint64_t seed;            /* --seed */
   const char *images;       /* --images DB */
   const char *int8;         /* --int8 DB */
+  int activation_bits;      /* --activation-bits of it; 0: not given */
   int fp16;                 /* --fp16 */
   int verbose;              /* --verbose: its report names every layer */
   const char *table, *column;   /* of images in a database */

@@ -111,6 +111,7 @@ nn_status import_int8(import *im, const nn_model *model) {
   quantise_options options = {.pixels = p.pixels,
                               .images = (p.count + 1) / 2,
                               .held_out = p.count / 2,
+                              .activation_bits = im->options.activation_bits,
                               .verbose = im->options.verbose,
                               .log = stdout};
   status = quantise_model(model->bytes, model->byte_count, &options, &bytes,

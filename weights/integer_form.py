@@ -68,10 +68,10 @@ def check_scale(where, scale):
             where, scale))
 
 
-def own_bytes(layer, shape, limit=127):
+def own_bytes(layer, shape):
     """The blob of a layer that writes bytes of its own scale."""
     check_scale('layer %s' % layer['name'], layer.get('scale'))
-    most = whole(layer, 'max', 1, limit, 127)
+    most = whole(layer, 'max', 1, 255, 127)
     return Blob(shape, most, whole(layer, 'zero_point', 0, most, 0))
 
 
@@ -172,7 +172,7 @@ def read_filter(layer, shape, wants, bottom, tensors):
     check_filters(layer, wants, bottom, tensors)
     if 'scales' not in layer:
         check_requantise(layer, tensors)
-        return own_bytes(layer, shape, 255)
+        return own_bytes(layer, shape)
     scales = list(tensors[layer['scales']])
     for s in scales:
         check_scale('layer %s' % layer['name'], s)

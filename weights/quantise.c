@@ -190,12 +190,16 @@ nn_status quantise_model(const void *bytes, size_t n,
                          size_t *out_n, nn_error *err) {
   nn_model *model;
   nn_json *header = NULL, *network = NULL;
+  int bits = options->activation_bits;
   *out = NULL;
   *out_n = 0;
   nn_status status = nn_model_open(&nn_memory_libc, bytes, n, &model, err);
   if (status) return status;
   if (nn_model_kind(model) == NN_INTEGER) {
     status = nn_fail(err, NN_ARGUMENT, "it is an integer network already");
+  } else if (bits && bits != 7 && bits != 8) {
+    status = nn_fail(err, NN_ARGUMENT, "activations have 7 or 8 bits, not %d",
+                     bits);
   } else {
     status = quantise_describe(bytes, &header, &network, err);
   }

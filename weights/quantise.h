@@ -20,13 +20,15 @@
 
 #include "../nn/writer.h"
 
-/* The largest byte of a layer that has its own scale. */
-#define QUANTISE_STEPS 127
+/* The largest of a weight, in units. */
+#define QUANTISE_WEIGHT 127
 
 typedef struct quantise_options {
   const uint8_t *pixels;   /* of pictures, in the form and order of the input */
   int images;              /* [images][C][height][width]; those to calibrate */
   int held_out;            /* on, and then those that only the report sees */
+  int activation_bits;     /* 7 (0 as well) or 8: what layers write goes from 0
+                           ** to 127 or 255 */
   int verbose;             /* a line for each layer */
   size_t memory;           /* for bytes between layers; 0: 1 GiB */
   FILE *log;               /* the report; NULL: none */
@@ -121,6 +123,11 @@ typedef struct quantise {
   nn_error *err;
 } quantise;
 
+/* The largest byte of a layer that has its own scale. */
+static inline int quantise_top(const quantise *q) {
+  return q->options->activation_bits == 8 ? 255 : 127;
+}
+
 /* quantise_graph.c */
 nn_status quantise_plain(quantise *q);
 void *quantise_alloc(quantise *q, size_t count, size_t size);
@@ -145,8 +152,8 @@ double quantise_round16(double x);
 int quantise_fraction(double ratio, int32_t *m, int32_t *s);
 int quantise_shared_fractions(const double *ratios, const int *most, int n,
                               int sum, int *m, int *shift);
-double quantise_byte_scale(double low, double high, int *zero);
-void quantise_best_range(const quantise_values *values, int positive,
+double quantise_byte_scale(double low, double high, int top, int *zero);
+void quantise_best_range(const quantise_values *values, int positive, int top,
                          double *low, double *high);
 void quantise_weight_unit(const float *weight, size_t n, double *unit,
                           double *error);
@@ -172,7 +179,9 @@ nn_status quantise_input(quantise *q);
 nn_status quantise_tensor(quantise *q, const quantise_node *node,
                           const char *member, nn_dtype dtype, int rank,
                           const int64_t *shape, const void *bytes);
-/* Members scale and zero_point of a node's own bytes; zero may be NULL. */
+/* Members scale, zero_point and max of a node's own bytes: of a scale that there
+** is, and of the best one for a node; zero may be NULL. */
+void quantise_scaled(quantise *q, double scale, int zero);
 double quantise_scale(quantise *q, const quantise_node *node, int *zero);
 
 /* quantise_report.c: of the file that became of it. */

@@ -71,15 +71,21 @@ void quantise_copy(quantise *q, const quantise_node *node,
   }
 }
 
-double quantise_scale(quantise *q, const quantise_node *node, int *zero_at) {
-  double low, high;
-  int zero;
-  quantise_best_range(node->values, node->positive, &low, &high);
-  double scale =
-      quantise_byte_scale(node->positive ? 0 : low, high, &zero);
+void quantise_scaled(quantise *q, double scale, int zero) {
+  int top = quantise_top(q);
   nn_text_add(&q->text, ",\"scale\":");
   nn_text_double(&q->text, scale);
   if (zero) nn_text_add(&q->text, ",\"zero_point\":%d", zero);
+  if (top != 127) nn_text_add(&q->text, ",\"max\":%d", top);
+}
+
+double quantise_scale(quantise *q, const quantise_node *node, int *zero_at) {
+  double low, high;
+  int zero, top = quantise_top(q);
+  quantise_best_range(node->values, node->positive, top, &low, &high);
+  double scale =
+      quantise_byte_scale(node->positive ? 0 : low, high, top, &zero);
+  quantise_scaled(q, scale, zero);
   if (zero_at) *zero_at = zero;
   return scale;
 }

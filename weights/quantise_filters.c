@@ -73,7 +73,7 @@ static double filters_round(const quantise_node *node, filters_work *w,
   double size = 0, offset = 0;
   for (size_t i = 0; i < node->row; i++) {
     double x = rint(weight[i] / unit);
-    x = fmin(fmax(x, -QUANTISE_STEPS), QUANTISE_STEPS);
+    x = fmin(fmax(x, -QUANTISE_WEIGHT), QUANTISE_WEIGHT);
     to[i] = (int8_t)x;
     size += fabs(x);
     offset += x * nn_int_zero(w->in, (size_t)first + i / taps);

@@ -56,7 +56,7 @@ static nn_status layers_constant(quantise *q, quantise_node *node) {
   double scale = quantise_scale(q, node, &zero);
   for (size_t i = 0; i < n; i++) {
     double x = zero + rint((double)node->source->weight[i] / scale);
-    bytes[i] = (uint8_t)fmin(fmax(x, 0), QUANTISE_STEPS);
+    bytes[i] = (uint8_t)fmin(fmax(x, 0), quantise_top(q));
   }
   nn_status status =
       quantise_tensor(q, node, "weight", NN_U8, 3, shape, bytes);
@@ -134,21 +134,27 @@ static double layers_function(const quantise_node *node, double x) {
                     : layers_source(node->source, x);
 }
 
-/* What the table gives for x, in steps of the scale. */
-static double layers_entry(const quantise_node *node, double x, double scale,
-                           int zero) {
-  double y = zero + rint(layers_function(node, x) / scale);
-  return fmin(fmax(y, 0), QUANTISE_STEPS);
+/* The bytes that a table gives: from 0 to top. */
+typedef struct layers_bytes {
+  double scale;
+  int zero, top;
+} layers_bytes;
+
+/* What the table gives for x. */
+static double layers_entry(const quantise_node *node, double x,
+                           const layers_bytes *to) {
+  double y = to->zero + rint(layers_function(node, x) / to->scale);
+  return fmin(fmax(y, 0), to->top);
 }
 
 /* The squared error of what comes out of a table that is read in such steps. */
 static double layers_step_error(const quantise_node *node, double step,
-                                double scale, int zero) {
+                                const layers_bytes *to) {
   const quantise_values *v = node->bottom[0]->values;
   double entry[256], error = 0;
   for (int i = 0; i < 256; i++) {
     entry[i] =
-        (layers_entry(node, (i - 128) * step, scale, zero) - zero) * scale;
+        (layers_entry(node, (i - 128) * step, to) - to->zero) * to->scale;
   }
   for (int i = 0; i < QUANTISE_BINS; i++) {
     if (!v->count[i]) continue;
@@ -162,14 +168,13 @@ static double layers_step_error(const quantise_node *node, double step,
 
 /* The step of the 256 values that a table is read with, from sums: of those
 ** that a Sigmoid can want, or of shares of the range, the best. */
-static double layers_step(const quantise_node *node, double scale, int zero) {
+static double layers_step(const quantise_node *node, const layers_bytes *to) {
   const quantise_values *v = node->bottom[0]->values;
   double reach = fmax(-(double)v->low, (double)v->high) / 127;
   double best = INFINITY, step = 1.0 / 16;
   for (int k = 8; k < 49; k++) {
     double try = node->type == NN_SIGMOID ? k / 512.0 : reach * k / 48;
-    double error = try > 0 ? layers_step_error(node, try, scale, zero)
-                           : INFINITY;
+    double error = try > 0 ? layers_step_error(node, try, to) : INFINITY;
     if (error >= best) continue;
     best = error;
     step = try;
@@ -195,25 +200,25 @@ static nn_status layers_table(quantise *q, quantise_node *node,
   static const int64_t shape = 256;
   const nn_quant *in = layers_quant(q, node->bottom[0]);
   uint8_t *table = quantise_alloc(q, 256, 1);
-  double scale = quantise_round16(1.0 / QUANTISE_STEPS), step = 0;
-  int zero = 0;
+  layers_bytes to = {.top = quantise_top(q)};
+  double step = 0;
   if (!table) return q->err->status;
   quantise_open(q, node, type);
   if (node->type == NN_SIGMOID) {
-    nn_text_add(&q->text, ",\"scale\":");
-    nn_text_double(&q->text, scale);
+    to.scale = quantise_round16(1.0 / to.top);
+    quantise_scaled(q, to.scale, 0);
   } else {
-    scale = quantise_scale(q, node, &zero);
+    to.scale = quantise_scale(q, node, &to.zero);
   }
   if (in->sums) {
-    step = layers_step(node, scale, zero);
+    step = layers_step(node, &to);
     if (layers_index(q, node, step) != NN_OK) return q->err->status;
   }
   for (int i = 0; i < 256; i++) {
     double x = in->sums ? (i - 128) * step
                         : ((i < in->max ? i : in->max) - in->zero[0]) *
                               (double)in->scale;
-    table[i] = (uint8_t)layers_entry(node, x, scale, zero);
+    table[i] = (uint8_t)layers_entry(node, x, &to);
   }
   nn_status status =
       quantise_tensor(q, node, "table", NN_U8, 1, &shape, table);

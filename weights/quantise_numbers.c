@@ -55,9 +55,8 @@ int quantise_shared_fractions(const double *ratios, const int *most, int n,
   return 0;
 }
 
-/* The scale and the zero point of bytes that hold low to high. */
-double quantise_byte_scale(double low, double high, int *zero) {
-  const int top = QUANTISE_STEPS;
+/* The scale and the zero point of bytes from 0 to top that hold low to high. */
+double quantise_byte_scale(double low, double high, int top, int *zero) {
   double scale = 0x1p-60;
   low = fmin(low, 0);
   high = fmax(high, 0);
@@ -102,21 +101,21 @@ static inline double numbers_limit(double x, double low, double high) {
 }
 
 /* The squared error of all values in bytes of that range. */
-static double numbers_error(const numbers_bins *bins, double low,
-                            double high) {
+static double numbers_error(const numbers_bins *bins, double low, double high,
+                            int top) {
   int zero;
-  double scale = quantise_byte_scale(low, high, &zero), error = 0;
+  double scale = quantise_byte_scale(low, high, top, &zero), error = 0;
   for (int i = 0; i < bins->n; i++) {
     double q = numbers_rint(bins->centre[i] / scale);
-    q = numbers_limit(q, -zero, QUANTISE_STEPS - zero) * scale -
+    q = numbers_limit(q, -zero, top - zero) * scale -
         bins->centre[i];
     error += bins->count[i] * q * q;
   }
   return error;
 }
 
-void quantise_best_range(const quantise_values *v, int positive, double *low,
-                         double *high) {
+void quantise_best_range(const quantise_values *v, int positive, int top,
+                         double *low, double *high) {
   numbers_bins bins;
   numbers_seen(v, positive, &bins);
   double full_low = positive ? 0 : fmin(v->low, 0);
@@ -126,7 +125,7 @@ void quantise_best_range(const quantise_values *v, int positive, double *low,
   for (int a = 40; a > (full_low < 0 ? 8 : 39); a--) {
     for (int b = 40; b > (full_high > 0 ? 8 : 39); b--) {
       double try_low = full_low * a / 40, try_high = full_high * b / 40;
-      double error = numbers_error(&bins, try_low, try_high);
+      double error = numbers_error(&bins, try_low, try_high, top);
       if (error >= best) continue;
       best = error;
       *low = try_low;
@@ -142,7 +141,7 @@ static double numbers_squared_error(const float *weight, size_t n,
   double error = 0;
   for (size_t i = 0; i < n; i++) {
     double q = numbers_rint(weight[i] / unit);
-    q = numbers_limit(q, -QUANTISE_STEPS, QUANTISE_STEPS) * unit - weight[i];
+    q = numbers_limit(q, -QUANTISE_WEIGHT, QUANTISE_WEIGHT) * unit - weight[i];
     error += q * q;
   }
   return error;
@@ -153,12 +152,12 @@ void quantise_weight_unit(const float *weight, size_t n, double *unit,
                           double *error) {
   double most = 0;
   for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)weight[i]));
-  *unit = most / QUANTISE_STEPS;
+  *unit = most / QUANTISE_WEIGHT;
   *error = 0;
   if (*unit == 0) return;
   *error = INFINITY;
   for (int share = 50; share > 24; share--) {
-    double try = most * share / 50 / QUANTISE_STEPS;
+    double try = most * share / 50 / QUANTISE_WEIGHT;
     double got = numbers_squared_error(weight, n, try);
     if (got >= *error) continue;
     *error = got;

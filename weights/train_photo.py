@@ -160,7 +160,7 @@ def write(args):
     export(args.file, d, heads, LARGE, MEAN, STD,
            samples(args.out + '.calibrate.db', args.data, 'label IN (%s)' %
                    ', '.join(map(str, sorted(kept)))),
-           mirror=[features, places], reduced_jpeg=3)
+           mirror=[features, places], activation_bits=8, reduced_jpeg=3)
 
 
 def main():

@@ -4,7 +4,8 @@
     int8_import.py IMPORT RUN FOLDER
 
 A small network in floats becomes one in integers whose codes are nearly the
-same.  Calibration spreads over the table, does not mind what cannot be decoded,
+same; activations of 8 bits bring it nearer, whether the quantiser gives them or
+weights/activation_bits.py later.  Calibration spreads over the table, does not mind what cannot be decoded,
 says how much of it there was, gives the same bytes every time, and sees large
 JPEGs as the network will.  What it refuses, it refuses without leaving a file.
 Needs numpy and PIL.
@@ -136,6 +137,54 @@ def codes():
            'another file')
 
 
+def network(name):
+    data = read(name)
+    size, = struct.unpack('<Q', data[:8])
+    return json.loads(json.loads(data[8:8 + size])['__metadata__']['network'])
+
+
+def finer():
+    """Activations of 8 bits, by the quantiser and of what it made of 7."""
+    fresh = np.stack([scene(i, SIDE) for i in range(500, 700)])
+    fresh = fresh.transpose(0, 3, 1, 2).astype('<f4')
+    wanted = logits('float', (fresh - 128) / np.float32(64))
+
+    def error(name):
+        return np.sqrt(((logits(name, fresh) - wanted) ** 2).mean())
+
+    coarse = error('int8')
+    status, said = call(IMPORT, 'model', path('float'), '--int8',
+                        path('some.db'), '--activation-bits', '8', '-o',
+                        path('eight'))
+    result('--activation-bits 8 is written', said if status else '')
+    status, said = call(sys.executable, 'weights/activation_bits.py',
+                        path('int8'), path('later'))
+    result('activation_bits.py makes it of 7', said if status else '')
+    for name in 'eight', 'later':
+        tops = {l.get('max', 127) for l in network(name)['layers']
+                if 'scale' in l}
+        result('%s: bytes go up to 255' % name, '' if tops == {255} else tops)
+        result('%s: logits are %.2f times as far from those of floats' % (
+            name, error(name) / coarse), '' if error(name) < 0.85 * coarse
+            else 'that is too far')
+    for name, source, words in (
+            ('8 bits once more', 'later', ('layer c', 'max is 255 already')),
+            ('a network of floats', 'float', ('no integer network',))):
+        status, said = call(sys.executable, 'weights/activation_bits.py',
+                            path(source), path('none'))
+        result(name + ' is refused', '' if status == 1 and
+               all(w in said for w in words) else '%s: %s' % (status, said))
+    for name, more, words in (
+            ('9 bits', ('--int8', path('some.db'), '--activation-bits', '9'),
+             'out of range: --activation-bits'),
+            ('bits of no integer form', ('--fp16', '--activation-bits', '8'),
+             '--activation-bits wants --int8')):
+        status, said = call(IMPORT, 'model', path('float'), *more, '-o',
+                            path('none'))
+        result(name + ' is refused', '' if status == 2 and words in said else
+               '%s: %s' % (status, said))
+
+
 def large():
     """JPEGs that the network will see at reduced scale are calibrated on so."""
     # noise, of which a reduced scale keeps other sums than an average does
@@ -181,6 +230,7 @@ def refused():
 
 title('int8: ')
 codes()
+finer()
 large()
 refused()
 finish()

@@ -117,7 +117,7 @@ static inline int64_t net_result(const net *t, const net_layer *l,
     case NN_SHUFFLE_CHANNEL:
     case NN_PERMUTE:
     case NN_RESHAPE: return net_moved(l, in, top, c, y, x);
-    case NN_CONSTANT: return l->weight[(c * top->h + y) * top->w + x];
+    case NN_CONSTANT: return (uint8_t)l->weight[(c * top->h + y) * top->w + x];
     default: break;
   }
   q = net_at(in, c, y, x);

@@ -56,7 +56,7 @@ static inline void net_add_constant(net *t, net_layer *l, const char *name) {
   int side[3];
   for (int k = 0; k < 3; k++) side[k] = l->dims[k];
   net_blob *top = net_top(t, side[0], side[1], side[2], NULL, 1);
-  const char *bytes = net_bytes(t, top, 127);
+  const char *bytes = net_bytes(t, top);
   l->weight = net_alloc(net_size(top), 1);
   for (size_t i = 0; i < net_size(top); i++) {
     l->weight[i] = (int8_t)builder_pick(b, 0, top->max);

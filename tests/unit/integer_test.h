@@ -142,14 +142,14 @@ static inline net_blob *net_top(net *t, int c, int h, int w,
 }
 
 /* Members scale, zero_point and max, random, for a layer that writes bytes. */
-static inline const char *net_bytes(net *t, net_blob *top, int most) {
+static inline const char *net_bytes(net *t, net_blob *top) {
   static char text[128];
   builder *b = &t->b;
   double scale = net_scale(b, builder_pick(b, -20, 20));
   int plain = builder_pick(b, 0, 2) == 0;
   int max = plain                   ? 127
-            : builder_pick(b, 0, 3) ? most
-                                    : builder_pick(b, 1, most);
+            : builder_pick(b, 0, 3) ? 255
+                                    : builder_pick(b, 1, 255);
   int zero = plain ? 0 : builder_pick(b, 0, max);
   top->max = max;
   for (int c = 0; c < top->c; c++) {
@@ -305,7 +305,7 @@ static inline void net_add_filters(net *t, net_layer *l, const char *name,
     net_requantisation(t, l, name, top->c, bits);
     snprintf(more, sizeof(more),
              ",\"multiplier\":\"%s.m\",\"shift\":\"%s.s\"%s", name, name,
-             net_bytes(t, top, 255));
+             net_bytes(t, top));
   }
   builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[\"l%d\"],"
                 "\"num_output\":%d,\"weight\":\"%s.w\"%s%s", name,
@@ -371,7 +371,7 @@ static inline void net_add_product(net *t, net_layer *l, const char *name,
   builder_layer(b, "\"name\":\"%s\",\"type\":\"Eltwise\",\"bottom\":"
                 "[\"l%d\",\"l%d\"],\"operation\":\"PROD\","
                 "\"multiplier\":%d,\"shift\":%d%s", name, l->bottom[0],
-                l->bottom[1], l->factor[0], l->right, net_bytes(t, top, 127));
+                l->bottom[1], l->factor[0], l->right, net_bytes(t, top));
 }
 
 static inline void net_add_join(net *t, net_layer *l, const char *name) {
@@ -404,7 +404,7 @@ static inline void net_add_join(net *t, net_layer *l, const char *name) {
   builder_layer(b, "\"name\":\"%s\",\"type\":\"%s\",\"bottom\":[%s],"
                 "%s\"multiplier\":[%s],\"shift\":%d%s", name,
                 concat ? "Concat" : "Eltwise", bottoms, own, factors, l->right,
-                net_bytes(t, top, 127));
+                net_bytes(t, top));
 }
 
 static inline void net_add_table(net *t, net_layer *l, const char *name,
@@ -418,7 +418,7 @@ static inline void net_add_table(net *t, net_layer *l, const char *name,
                      : l->type == NN_LRN   ? "LRN"
                                            : "Softmax";
   if (l->type == NN_SIGMOID || l->type == NN_LOOKUP) {
-    const char *bytes = net_bytes(t, top, 127);
+    const char *bytes = net_bytes(t, top);
     for (int i = 0; i < 256; i++) {
       l->lookup[i] = (uint8_t)builder_pick(b, 0, top->max);
     }
@@ -448,7 +448,7 @@ static inline void net_add_table(net *t, net_layer *l, const char *name,
     if (lrn) {
       snprintf(more, sizeof(more),
                ",\"shift\":%d,\"local_size\":%d,\"sum_shift\":%d%s", l->right,
-               l->local, l->sum_shift, net_bytes(t, top, 127));
+               l->local, l->sum_shift, net_bytes(t, top));
     } else {
       top->sums = 1;
       for (int c = 0; c < top->c; c++) top->scale[c] = 0x1p-24;

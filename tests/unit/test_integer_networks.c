@@ -166,7 +166,7 @@ static void test_fast_needs_no_blas(void **state) {
 }
 
 /* One layer on the input (bytes up to 255, a zero point for each channel), then
-** on bytes up to 127, then on sums where it reads those. */
+** on bytes up to 255 or less, then on sums where it reads those. */
 static void test_layers(void **state) {
   static const nn_type types[] = {
       NN_CONVOLUTION, NN_CONVOLUTION, NN_CONVOLUTION, NN_INNER_PRODUCT,

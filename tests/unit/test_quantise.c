@@ -230,14 +230,14 @@ static void pair_inputs(pair *p) {
   }
 }
 
-static pair pair_open(builder *b, size_t memory, FILE *log) {
+static pair pair_open(builder *b, int bits, size_t memory, FILE *log) {
   pair p = {0};
   nn_error err = {NN_OK, ""};
   p.file = builder_finish(b, &p.n);
   p.pixels = pictures(b, IMAGES + MORE);
   quantise_options options = {.pixels = p.pixels, .images = IMAGES,
                               .held_out = MORE, .verbose = 1, .log = log,
-                              .memory = memory};
+                              .activation_bits = bits, .memory = memory};
   if (quantise_model(p.file, p.n, &options, &p.whole, &p.whole_n, &err)) {
     fail_msg("%s", err.text);
   }
@@ -293,9 +293,11 @@ static double noise(const float *a, const float *b, size_t n, int positive,
 }
 
 /* Every layer of the integer network is near the float32 network's of its name,
-** on the pictures that it was calibrated on;
+** on the pictures that it was calibrated on; returns how near, in the mean.
 ** `clipped` ends where the Clip behind it does. */
-static void check_near(const pair *p, const char *clipped, double least) {
+static double check_near(const pair *p, const char *clipped, double least) {
+  double sum = 0;
+  int count = 0;
   for (int i = 0; i < nn_model_blob_count(p->integer); i++) {
     const char *name = nn_model_blob_name(p->integer, i);
     const nn_quant *quant = &p->integer->blobs[i].quant;
@@ -307,9 +309,12 @@ static void check_near(const pair *p, const char *clipped, double least) {
     double dB = noise(a, b, n, !quant->sums && !quant->zero[0],
                       strcmp(name, clipped) == 0 ? 6 : INFINITY);
     if (!(dB > least)) fail_msg("%s: %.1f dB", name, dB);
+    sum += dB;
+    count++;
     free(a);
     free(b);
   }
+  return sum / count;
 }
 
 static int bits_changed(const pair *p) {
@@ -351,40 +356,58 @@ static void check_names(const pair *p, const char *const *folded) {
 
 typedef void (*drawing)(builder *b, uint64_t seed);
 
-static void check_drawing(drawing draw, const char *const *folded,
-                          const char *clipped, double least) {
-  int changed = 0;
-  for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-    builder b;
-    draw(&b, seed);
-    pair p = pair_open(&b, 0, NULL);
-    check_names(&p, folded);
-    check_near(&p, clipped, least);
-    check_engines(&p);
-    changed += bits_changed(&p);
-    pair_close(&p, &b);
+/* Bytes of the layers' own go up to what the activations' bits hold. */
+static void check_largest(const pair *p, int bits) {
+  for (int i = 1; i < nn_model_blob_count(p->integer); i++) {
+    const nn_quant *quant = &p->integer->blobs[i].quant;
+    if (!quant->sums) assert_int_equal(quant->max, bits == 8 ? 255 : 127);
   }
-  print_message("%d of %d bits changed\n", changed,
-                SEEDS * 32 * (IMAGES + MORE));
-  assert_true(changed < SEEDS * 32 * (IMAGES + MORE) / 40);
+}
+
+/* With activations of 7 bits (by default, too) and then of 8, whose steps are 6
+** dB finer; weights stay as coarse as they are. */
+static void check_drawing(drawing draw, const char *const *folded,
+                          const char *clipped) {
+  static const int bits[] = {0, 7, 8};
+  int changed[3] = {0};
+  double near[3] = {0};
+  for (uint64_t seed = 1; seed <= SEEDS; seed++)
+    for (int i = 0; i < 3; i++) {
+      builder b;
+      draw(&b, seed);
+      pair p = pair_open(&b, bits[i], 0, NULL);
+      check_names(&p, folded);
+      near[i] += check_near(&p, clipped, bits[i] == 8 ? 26 : 18) / SEEDS;
+      check_largest(&p, bits[i]);
+      check_engines(&p);
+      changed[i] += bits_changed(&p);
+      pair_close(&p, &b);
+    }
+  print_message("%d and %d of %d bits changed, %.1f and %.1f dB\n", changed[1],
+                changed[2], SEEDS * 32 * (IMAGES + MORE), near[1], near[2]);
+  for (int i = 0; i < 3; i++) {
+    assert_true(changed[i] < SEEDS * 32 * (IMAGES + MORE) / 40);
+  }
+  assert_true(near[0] == near[1]);
+  assert_true(near[2] > near[1] + 2);
 }
 
 static void test_caffe(void **state) {
   static const char *const folded[] = {"conv3", NULL};
   (void)state;
-  check_drawing(draw_caffe, folded, "", 18);
+  check_drawing(draw_caffe, folded, "");
 }
 
 static void test_mobile(void **state) {
   static const char *const folded[] = {"stem", "deep", NULL};
   (void)state;
-  check_drawing(draw_mobile, folded, "stem.norm", 18);
+  check_drawing(draw_mobile, folded, "stem.norm");
 }
 
 static void test_shuffle(void **state) {
   static const char *const folded[] = {NULL};
   (void)state;
-  check_drawing(draw_shuffle, folded, "", 18);
+  check_drawing(draw_shuffle, folded, "");
 }
 
 /* The same file from the same pictures, and a batch that is cut short for want
@@ -395,7 +418,7 @@ static void test_again(void **state) {
   pair p[3];
   for (int i = 0; i < 3; i++) {
     draw_caffe(&b[i], 9);
-    p[i] = pair_open(&b[i], i == 2 ? 1 : 0, NULL);
+    p[i] = pair_open(&b[i], 0, i == 2 ? 1 : 0, NULL);
   }
   assert_int_equal(p[0].whole_n, p[1].whole_n);
   assert_memory_equal(p[0].whole, p[1].whole, p[0].whole_n);
@@ -410,7 +433,7 @@ static void test_report(void **state) {
   builder b;
   draw_caffe(&b, 5);
   FILE *log = open_memstream(&text, &n);
-  pair p = pair_open(&b, 0, log);
+  pair p = pair_open(&b, 0, 0, log);
   fclose(log);
   assert_non_null(strstr(text, "layer conv3 is folded into bn3\n"));
   assert_non_null(strstr(text, " bits changed ("));
@@ -478,6 +501,10 @@ static void test_pictures(void **state) {
   assert_int_equal(quantise_model(file, n, &options, &out, &out_n, &err),
                    NN_ARGUMENT);
   assert_non_null(strstr(err.text, "no picture to calibrate on"));
+  options.activation_bits = 9;
+  assert_int_equal(quantise_model(file, n, &options, &out, &out_n, &err),
+                   NN_ARGUMENT);
+  assert_non_null(strstr(err.text, "activations have 7 or 8 bits, not 9"));
   free(file);
   builder_close(&b);
   open_net(&b, 1);
