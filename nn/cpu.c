@@ -128,11 +128,17 @@ static unsigned cpu_ask(void) {
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 
-#define CPU_ASIMDDP (1ul << 20)   /* HWCAP_ASIMDDP, which old headers lack */
+/* HWCAP_ASIMDDP, HWCAP2_I8MM, AT_HWCAP2, which old headers lack */
+#define CPU_ASIMDDP (1ul << 20)
+#define CPU_I8MM (1ul << 13)
+#define CPU_HWCAP2 26
 
 /* NEON is part of the baseline: only what came later is asked for. */
 static unsigned cpu_ask(void) {
-  return getauxval(AT_HWCAP) & CPU_ASIMDDP ? NN_CPU_DOTPROD : 0;
+  unsigned mask = 0;
+  if (getauxval(AT_HWCAP) & CPU_ASIMDDP) mask |= NN_CPU_DOTPROD;
+  if (getauxval(CPU_HWCAP2) & CPU_I8MM) mask |= NN_CPU_I8MM;
+  return mask;
 }
 
 static unsigned cpu_amx(void) { return 0; }

@@ -13,6 +13,7 @@
 **   avx512vnni  64 at a time by VPDPBUSD
 **   amx         16384 at a time by TDPBUSD, where allowed (amx.c)
 **   neondot     16 at a time by SDOT
+**   neoni8mm    16 at a time by SUDOT, of bytes up to 255 as of others
 **
 ** All add the same integers, and no sum leaves 32 bits (weights/README.md), so
 ** which one runs, and in which order it adds, is never seen in a code.
@@ -41,7 +42,18 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+/* clang learned in its 16 to compile one function for more than the rest. */
+#if !defined(__clang__) || __clang_major__ >= 16
 #define INTEGER_DOT NN_TARGET("arch=armv8.2-a+dotprod")
+#define INTEGER_I8MM NN_TARGET("arch=armv8.2-a+dotprod+i8mm")
+#else
+#ifdef __ARM_FEATURE_DOTPROD
+#define INTEGER_DOT
+#endif
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define INTEGER_I8MM
+#endif
+#endif
 #elif defined(__x86_64__)
 #include <immintrin.h>
 #define INTEGER_X86 1
@@ -444,6 +456,73 @@ static void integer_dot_wide(int rows, int taps, int quads,
 
 #endif
 
+/* NEON with products of bytes of both kinds ------------------------------- */
+
+#ifdef INTEGER_I8MM
+
+#define INTEGER_I8MM_ROWS 5
+
+/* As INTEGER_DOT_QUAD. */
+#define INTEGER_I8MM_QUAD(lane)                                         \
+  do {                                                                  \
+    INTEGER_UNROLL                                                      \
+    for (int i = 0; i < 4; i++) {                                       \
+      int8x16_t w = vld1q_s8(weight + (lane) * INTEGER_BYTES + 16 * i); \
+      INTEGER_UNROLL                                                    \
+      for (int r = 0; r < rows; r++)                                    \
+        acc[r][i] = vsudotq_laneq_s32(acc[r][i], w, x[r], lane);        \
+    }                                                                   \
+  } while (0)
+
+INTEGER_I8MM
+INTEGER_TILE integer_i8mm_tile(const int rows, int taps, int quads,
+                               const uint8_t *const *in, const int8_t *weight,
+                               int32_t *out) {
+  int32x4_t acc[INTEGER_I8MM_ROWS][4];
+  uint8x16_t x[INTEGER_I8MM_ROWS];
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++)
+    acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = vdupq_n_s32(0);
+  for (int t = 0; t < taps; t++, in += rows) {
+    int q = 0;
+    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++) x[r] = vld1q_u8(in[r] + 4 * q);
+      INTEGER_I8MM_QUAD(0);
+      INTEGER_I8MM_QUAD(1);
+      INTEGER_I8MM_QUAD(2);
+      INTEGER_I8MM_QUAD(3);
+    }
+    for (; q < quads; q++, weight += INTEGER_BYTES) {
+      INTEGER_UNROLL
+      for (int r = 0; r < rows; r++)
+        x[r] = vreinterpretq_u8_u32(
+            vdupq_n_u32((uint32_t)nn_load32(in[r] + 4 * q)));
+      INTEGER_I8MM_QUAD(0);
+    }
+  }
+  INTEGER_UNROLL
+  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
+    INTEGER_UNROLL
+    for (int i = 0; i < 4; i++) vst1q_s32(out + 4 * i, acc[r][i]);
+  }
+}
+
+#define INTEGER_I8MM_CASE(r) \
+  case r: integer_i8mm_tile(r, taps, quads, in, weight, out); break;
+
+INTEGER_I8MM
+static void integer_i8mm(int rows, int taps, int quads,
+                         const uint8_t *const *in, const int8_t *weight,
+                         int32_t *out) {
+  switch (rows) {
+    INTEGER_I8MM_CASE(1) INTEGER_I8MM_CASE(2) INTEGER_I8MM_CASE(3)
+    INTEGER_I8MM_CASE(4) INTEGER_I8MM_CASE(5)
+  }
+}
+
+#endif
+
 /* Dispatch ---------------------------------------------------------------- */
 
 /* One that takes a block at a time and prepares nothing. */
@@ -473,6 +552,10 @@ static const struct {
 #ifdef INTEGER_DOT
     {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
                   integer_dot_wide, nn_bytes_scalar), NN_CPU_DOTPROD},
+#endif
+#ifdef INTEGER_I8MM
+    {INTEGER_FORM("neoni8mm", INTEGER_I8MM_ROWS, integer_i8mm, integer_i8mm,
+                  nn_bytes_scalar), NN_CPU_DOTPROD | NN_CPU_I8MM},
 #endif
 #if NN_AMX_KERNEL
     {{"amx", NN_AMX_ROWS, nn_amx_one, nn_amx_one, nn_bytes_avx512,

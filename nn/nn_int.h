@@ -48,7 +48,8 @@ enum {
   NN_CPU_AMX = 1 << 9,         /* TILE, INT8, and both parts by the system;
                                ** its permission is another matter */
   NN_CPU_F16C = 1 << 10,       /* with AVX2's registers */
-  NN_CPU_SHA = 1 << 11         /* and SSE 4.1 */
+  NN_CPU_SHA = 1 << 11,        /* and SSE 4.1 */
+  NN_CPU_I8MM = 1 << 12        /* ARM's SUDOT and USDOT */
 };
 unsigned nn_cpu_features(void);   /* found out once, then a load */
 

@@ -137,7 +137,8 @@ if [ "$form" = long ]; then
       xargs -I @ cp @ "$work/include/"
     if build aarch64 aarch64-linux-gnu-gcc "-O3 -static -I$work/include" ""
     then
-      for cpu in cortex-a53 max; do   # without and with dot products
+      # without dot products, with those of one kind of bytes, of both
+      for cpu in cortex-a53 cortex-a76 max; do
         same "$few drawn, aarch64 ($cpu) under qemu-user" "$wanted" \
           qemu-aarch64 -cpu $cpu "$work/aarch64/codes" $model $head \
           drawn:$few --threads 2

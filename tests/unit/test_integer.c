@@ -422,6 +422,9 @@ static const struct {
 #if NN_AMX_KERNEL
     {"amx", NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
+#elif defined(__aarch64__) && !defined(__clang__)
+    {"neondot", NN_CPU_DOTPROD},
+    {"neoni8mm", NN_CPU_DOTPROD | NN_CPU_I8MM},
 #endif
 };
 #define WANTED ((int)(sizeof(wanted) / sizeof(*wanted)))
@@ -430,10 +433,8 @@ static const struct {
 ** the plain one up. */
 static void every_cpu(void **state) {
   (void)state;
-  const unsigned dot = NN_CPU_DOTPROD;   /* another architecture's */
-  for (unsigned cpu = 0; cpu < 1u << 10; cpu++) {
+  for (unsigned cpu = 0; cpu < 2 * NN_CPU_I8MM; cpu++) {
     int i = 0;
-    if (cpu & dot) continue;
     for (int k = 0; k < WANTED; k++) {
       if (wanted[k].needs & ~cpu) continue;
       const nn_int_form *form = nn_int_kernels_for(cpu, i++);
