@@ -42,18 +42,6 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
-/* clang learned in its 16 to compile one function for more than the rest. */
-#if !defined(__clang__) || __clang_major__ >= 16
-#define INTEGER_DOT NN_TARGET("arch=armv8.2-a+dotprod")
-#define INTEGER_I8MM NN_TARGET("arch=armv8.2-a+dotprod+i8mm")
-#else
-#ifdef __ARM_FEATURE_DOTPROD
-#define INTEGER_DOT
-#endif
-#ifdef __ARM_FEATURE_MATMUL_INT8
-#define INTEGER_I8MM
-#endif
-#endif
 #elif defined(__x86_64__)
 #include <immintrin.h>
 #define INTEGER_X86 1
@@ -370,7 +358,7 @@ static void integer_avx512(int rows, int taps, int quads,
 
 /* NEON with dot products -------------------------------------------------- */
 
-#ifdef INTEGER_DOT
+#ifdef NN_INT_DOT
 
 #define INTEGER_DOT_ROWS 5
 
@@ -390,7 +378,7 @@ static void integer_avx512(int rows, int taps, int quads,
 /* SDOT takes both factors with a sign.  Bytes above 127 are read 128 too low,
 ** and 128 times the sum of the weights is added at the end; what wraps around
 ** on the way comes back. */
-INTEGER_DOT
+NN_INT_DOT
 INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
                               int quads, const uint8_t *const *in,
                               const int8_t *weight, int32_t *out) {
@@ -440,14 +428,14 @@ INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
   INTEGER_DOT_CASE(wide, 3) INTEGER_DOT_CASE(wide, 4)                  \
   INTEGER_DOT_CASE(wide, 5)
 
-INTEGER_DOT
+NN_INT_DOT
 static void integer_dot_sums(int rows, int taps, int quads,
                              const uint8_t *const *in, const int8_t *weight,
                              int32_t *out) {
   switch (rows) { INTEGER_DOT_CASES(0) }
 }
 
-INTEGER_DOT
+NN_INT_DOT
 static void integer_dot_wide(int rows, int taps, int quads,
                              const uint8_t *const *in, const int8_t *weight,
                              int32_t *out) {
@@ -458,7 +446,7 @@ static void integer_dot_wide(int rows, int taps, int quads,
 
 /* NEON with products of bytes of both kinds ------------------------------- */
 
-#ifdef INTEGER_I8MM
+#ifdef NN_INT_I8MM
 
 #define INTEGER_I8MM_ROWS 5
 
@@ -474,7 +462,7 @@ static void integer_dot_wide(int rows, int taps, int quads,
     }                                                                   \
   } while (0)
 
-INTEGER_I8MM
+NN_INT_I8MM
 INTEGER_TILE integer_i8mm_tile(const int rows, int taps, int quads,
                                const uint8_t *const *in, const int8_t *weight,
                                int32_t *out) {
@@ -511,7 +499,7 @@ INTEGER_TILE integer_i8mm_tile(const int rows, int taps, int quads,
 #define INTEGER_I8MM_CASE(r) \
   case r: integer_i8mm_tile(r, taps, quads, in, weight, out); break;
 
-INTEGER_I8MM
+NN_INT_I8MM
 static void integer_i8mm(int rows, int taps, int quads,
                          const uint8_t *const *in, const int8_t *weight,
                          int32_t *out) {
@@ -549,11 +537,11 @@ static const struct {
     {INTEGER_FORM("avx512vnni", INTEGER_AVX512_ROWS, integer_avx512,
                   integer_avx512, nn_bytes_avx512), NN_CPU_AVX512VNNI},
 #endif
-#ifdef INTEGER_DOT
+#ifdef NN_INT_DOT
     {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
                   integer_dot_wide, nn_bytes_scalar), NN_CPU_DOTPROD},
 #endif
-#ifdef INTEGER_I8MM
+#ifdef NN_INT_I8MM
     {INTEGER_FORM("neoni8mm", INTEGER_I8MM_ROWS, integer_i8mm, integer_i8mm,
                   nn_bytes_scalar), NN_CPU_DOTPROD | NN_CPU_I8MM},
 #endif

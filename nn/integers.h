@@ -28,6 +28,22 @@ void nn_bytes_avx512(int n, const int32_t *acc, const int32_t *bias,
 #define NN_AMX_KERNEL 0
 #endif
 
+/* Compilers that can compile one function for more than the rest of the build,
+** or a build that is for such CPUs as a whole. */
+#ifdef __aarch64__
+#if defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 10
+#define NN_INT_DOT NN_TARGET("arch=armv8.2-a+dotprod")
+#define NN_INT_I8MM NN_TARGET("arch=armv8.2-a+dotprod+i8mm")
+#else
+#ifdef __ARM_FEATURE_DOTPROD
+#define NN_INT_DOT
+#endif
+#ifdef __ARM_FEATURE_MATMUL_INT8
+#define NN_INT_I8MM
+#endif
+#endif
+#endif
+
 /* amx.c: rows and blocks of a call. */
 #define NN_AMX_ROWS 32
 #define NN_AMX_BLOCKS 8

@@ -50,6 +50,11 @@ rule "every file of nn and ext opens with what it is" \
 rule "nothing else stands at the top" \
   "$(git ls-files 2>/dev/null | cut -d/ -f1 | sort -u |
      grep -vxE 'Makefile|ext|nn|sql|tests|weights|README\.md|LICENSE|\..*')"
+rule "the cards of models have the sha256 of their files" \
+  "$(for f in weights/*.safetensors; do
+       sha256sum "$f" | { read -r sum _; grep -q "sha256 | .$sum" \
+         weights/README.md || echo "$f: $sum"; }
+     done)"
 # One amalgamated file must compile: no static of a file clashes with another.
 all=$(for f in nn/*.c ext/*.c; do
   grep -hoE '^static [a-z0-9_ ]*[ *]([a-z0-9_]+)(\(|\[|;| =)' "$f" |

@@ -4,18 +4,19 @@
     python3 weights/activation_bits.py IN.safetensors OUT.safetensors
 
 Rounding activations is what makes the code of a picture depend on the last bit
-of its pixels: an input value that moves by one moves some activation to the next
-step, and a few layers further down two pictures that are all but one have been
-rounded as if they had nothing to do with each other.  Steps of half the size
-make half as much of it.
+of its pixels: an input value that moves by one moves some activation to the
+next step, and a few layers further down two pictures that are all but one have
+been rounded as if they had nothing to do with each other.  Steps of half the
+size make half as much of it.
 
 `binhash-import --int8 --activation-bits 8` quantises a float32 network so; this
-does it to a model whose float32 network is not at hand.  Each layer whose bytes
-go from 0 to 127 at a scale of its own writes 0 to 255 at 127/255 of that scale,
-rounded to 16 significant bits.  What follows from the scales follows: biases,
-multipliers, shifts, the scales of sums, the table of a Softmax.  Weights and
-ranges stay as they are, and so does a Sigmoid's table on sums.  Models with other
-layers than the ones here are made of are refused.
+does it to a model whose float32 network is not at hand.  Each layer that writes
+bytes at a scale of its own, from 0 to max, 127 as a rule, writes 0 to 255 at
+max/255 of that scale, rounded to 16 significant bits.  What follows from the
+scales follows: biases, multipliers, shifts, the scales of sums, the table of a
+Softmax.  Weights and ranges stay as they are, and so does a Sigmoid's table on
+sums.  What cannot be done so is refused: other layers than the shipped models
+are made of, and sums that could leave 32 bits then.
 """
 import json
 import math
@@ -25,13 +26,14 @@ import sys
 
 import numpy as np
 
-from integer_form import DTYPES, is_integer
+import integer_form
 from preprocess import rewritten
 from shapes import PackError
 
 TOP = 255
 FILTERS = 'Convolution', 'InnerProduct'
 PASS_ON = 'Pooling', 'ReLU', 'Flatten', 'MirrorMean'
+EXAMPLES = 'binhash_train.'
 
 
 def round16(x):
@@ -46,6 +48,8 @@ def fraction(ratio):
     scaled = round(math.ldexp(ratio, shift))
     if scaled >= 2 ** 31:
         scaled, shift = scaled // 2, shift - 1
+    if shift < 1:
+        raise PackError('a ratio of scales is 2^30 or more')
     return scaled, shift
 
 
@@ -67,20 +71,26 @@ class Tensors:
         size, = struct.unpack('<Q', data[:8])
         self.header = json.loads(data[8:8 + size])
         self.head, self.body = data[:8 + size], bytearray(data[8 + size:])
+        self.written = set()
+
+    def kind(self, name):
+        dtype = integer_form.DTYPES[self.header[name]['dtype']][0]
+        return np.dtype(dtype).newbyteorder('<')
 
     def get(self, name):
-        entry = self.header[name]
-        begin, end = entry['data_offsets']
-        kind = np.dtype(DTYPES[entry['dtype']][0]).newbyteorder('<')
-        return np.frombuffer(self.body[begin:end], kind).copy()
+        begin, end = self.header[name]['data_offsets']
+        return np.frombuffer(self.body[begin:end], self.kind(name)).copy()
 
     def put(self, name, values):
         begin, end = self.header[name]['data_offsets']
-        kind = np.dtype(DTYPES[self.header[name]['dtype']][0]).newbyteorder('<')
-        values = np.asarray(values).astype(kind).tobytes()
-        if len(values) != end - begin:
-            raise PackError('%s has another length' % name)
-        self.body[begin:end] = values
+        values, kind = np.asarray(values, np.float64), self.kind(name)
+        if kind.kind == 'i' and np.abs(values).max() > np.iinfo(kind).max:
+            raise PackError('tensor %s: %d does not fit its type' % (
+                name, values[np.abs(values).argmax()]))
+        if name in self.written:
+            raise PackError('tensor %s is of two layers' % name)
+        self.written.add(name)
+        self.body[begin:end] = values.astype(kind).tobytes()
 
     def bytes(self):
         return self.head + bytes(self.body)
@@ -88,32 +98,35 @@ class Tensors:
 
 class Finer:
     """Goes through the layers with what each blob's scale was multiplied with,
-    and how large its bytes are."""
+    and how large its bytes are; None of sums."""
 
     def __init__(self, tensors, network):
+        name = network['input']['name']
         self.tensors = tensors
-        self.ratio = {network['input']['name']: 1.0}
-        self.top = {network['input']['name']: 255}
+        self.ratio, self.top = {name: 1.0}, {name: 255}
+        self.scales = {}
         for layer in network['layers']:
             self.layer(layer)
 
     def layer(self, layer):
-        name, kind, bottom = layer['name'], layer['type'], layer['bottom'][0]
+        name, kind = layer['name'], layer['type']
         if kind in FILTERS:
             self.filter(layer)
         elif kind == 'Eltwise' and layer.get('operation', 'SUM') == 'SUM':
             self.sum(layer)
         elif kind == 'Softmax':
+            self.softmax(layer)
             self.ratio[name], self.top[name] = 1.0, None
-        elif kind == 'Sigmoid' and self.top[bottom] is None:
-            self.requantised(layer, self.ratio[bottom])
+        elif kind == 'Sigmoid' and self.top[layer['bottom'][0]] is None:
+            self.requantised(layer, self.ratio[layer['bottom'][0]])
             self.ratio[name], self.top[name] = 1.0, layer.get('max', 127)
         elif kind in PASS_ON:
-            self.ratio[name], self.top[name] = self.ratio[bottom], \
-                self.top[bottom]
+            for of in self.ratio, self.top:
+                of[name] = of[layer['bottom'][0]]
         else:
-            raise PackError('layer %s: a %s stays as it is, and what it reads '
-                            'would not' % (name, kind))
+            raise PackError('layer %s: %s is a type that is not converted; '
+                            'quantise the float32 network again' % (
+                                name, layer.get('operation', kind)))
 
     def finer_bytes(self, layer):
         """Members scale, zero_point and max."""
@@ -143,8 +156,9 @@ class Finer:
                 self.tensors.get(layer['bias']) / came))
         if 'scales' in layer:
             old = self.tensors.get(layer['scales'])
-            self.tensors.put(layer['scales'],
-                             [round16(float(s) * came) for s in old])
+            new = [round16(float(s) * came) for s in old]
+            self.tensors.put(layer['scales'], new)
+            self.scales[name] = float(old[0]), new[0]
             self.ratio[name], self.top[name] = came, None
         else:
             self.finer_bytes(layer)
@@ -158,13 +172,14 @@ class Finer:
              for m, b in zip(layer['multiplier'], layer['bottom'])],
             [self.top[b] for b in layer['bottom']])
 
-    def softmax(self, layer, network):
+    def softmax(self, layer):
         """The table of exp over the differences of sums, which are in smaller
-        steps now; as many entries, the last of which is 0."""
-        scores = next(l for l in network['layers']
-                      if l['name'] == layer['bottom'][0])
-        unit = float(self.tensors.get(scores['scales'])[0])
-        layer['shift'] += self.ratio[scores['name']] < 0.75
+        steps now: in steps about as large as they were, as many entries, the
+        last of which is 0."""
+        old, unit = self.scales[layer['bottom'][0]]
+        if unit == old:
+            return
+        layer['shift'] += round(math.log2(old / unit))
         step = math.ldexp(unit, layer['shift'])
         middle = (2 ** layer['shift'] - 1) / 2 * unit
         count = len(self.tensors.get(layer['table'])) - 1
@@ -175,19 +190,21 @@ class Finer:
 
 def finer(data):
     """The bytes of the model with activations of 8 bits."""
-    tensors = Tensors(data)
+    tensors, edited = Tensors(data), {}
+    if any(name.startswith(EXAMPLES) for name in tensors.header):
+        raise PackError('it remembers features in the steps that they have; '
+                        'convert the model that it was trained on')
 
     def edit(network):
-        if not is_integer(network):
+        if not integer_form.is_integer(network):
             raise PackError('it is no integer network')
-        made = Finer(tensors, network)
-        for layer in network['layers']:
-            if layer['type'] == 'Softmax':
-                made.softmax(layer, network)
+        Finer(tensors, network)
         edited.update(network)
 
-    edited = {}
     rewritten(data, edit)
+    integer_form.check(edited, {
+        name: tensors.get(name).tolist()
+        for name in integer_form.tensor_forms(edited)})
     return rewritten(tensors.bytes(),
                      lambda network: network.update(edited))
 

@@ -71,7 +71,7 @@ static int tool_usage(const char *problem, const char *what) {
           "  --limit N              of them that are used (2000)\n"
           "  --int8 DB.db           the exact integer form, calibrated on its\n"
           "                         images (at most 1024)\n"
-          "  --activation-bits 7 | 8          of what its layers write (7)\n"
+          "  --activation-bits 7 | 8          that --int8's layers write (7)\n"
           "  --verbose              what --int8 costs each layer\n"
           "  --fp16                 weights of inner products in 16 bits\n");
   return problem ? 2 : 0;

@@ -179,8 +179,8 @@ nn_status quantise_input(quantise *q);
 nn_status quantise_tensor(quantise *q, const quantise_node *node,
                           const char *member, nn_dtype dtype, int rank,
                           const int64_t *shape, const void *bytes);
-/* Members scale, zero_point and max of a node's own bytes: of a scale that there
-** is, and of the best one for a node; zero may be NULL. */
+/* Members scale, zero_point and max of a node's own bytes: of a scale that
+** there is, and of the best one for a node; zero may be NULL. */
 void quantise_scaled(quantise *q, double scale, int zero);
 double quantise_scale(quantise *q, const quantise_node *node, int *zero);
 

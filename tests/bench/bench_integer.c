@@ -91,6 +91,7 @@ static int peak(const nn_int_form *form, int wide) {
       {"avx512vnni", 128, 128},
       {"amx", 1024, 1024},     /* 16384 in 16 cycles */
       {"neondot", 32, 32},
+      {"neoni8mm", 32, 32},
   };
   for (size_t i = 0; i < sizeof(peaks) / sizeof(*peaks); i++)
     if (strcmp(form->name, peaks[i].name) == 0)

@@ -1,12 +1,12 @@
 #!/bin/sh
-#     sh tests/exact/extension.sh DATA MODEL HEAD
+#     sh tests/exact/extension.sh DATA MODEL HEAD    (the file's first)
 # The codes of CIFAR-10 as the extension makes them in SQL, printed as
 # tests/exact/codes.c prints its own: sha256, number.
 cd "$(dirname "$0")/../.." || exit 1
 part() {   # DATA MODEL HEAD REMAINDER
   sqlite3 -batch -bail ":memory:" '.load ./build/binhash' \
     "ATTACH 'file:$1?mode=ro&immutable=1' AS source" '.mode list' \
-    '.output /dev/null' "SELECT binhash_load('$2')" '.output stdout' \
+    '.output /dev/null' "SELECT binhash_load('$3', '$2')" '.output stdout' \
     "SELECT hex(img_hash(image, '$3')) FROM source.images
      WHERE split IN ('train', 'test') AND id % 2 = $4 ORDER BY id"
 }

@@ -5,10 +5,10 @@
 
 A small network in floats becomes one in integers whose codes are nearly the
 same; activations of 8 bits bring it nearer, whether the quantiser gives them or
-weights/activation_bits.py later.  Calibration spreads over the table, does not mind what cannot be decoded,
-says how much of it there was, gives the same bytes every time, and sees large
-JPEGs as the network will.  What it refuses, it refuses without leaving a file.
-Needs numpy and PIL.
+weights/activation_bits.py later.  Calibration spreads over the table, does not
+mind what cannot be decoded, says how much of it there was, gives the same bytes
+every time, and sees large JPEGs as the network will.  What it refuses, it
+refuses without leaving a file.  Needs numpy and PIL.
 """
 import io
 import json
@@ -25,7 +25,11 @@ from PIL import Image
 from import_host import (FOLDER, IMPORT, RUN, call, finish, path, result,
                          title)
 
-SIDE, BITS = 16, 32
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../../weights'))
+import integer_reference  # noqa: E402
+import preprocess  # noqa: E402
+
+SIDE, BITS, CLASSES = 16, 32, 10
 
 LAYERS = [
     {'name': 'c', 'type': 'Convolution', 'bottom': ['data'], 'num_output': 24,
@@ -34,10 +38,13 @@ LAYERS = [
     {'name': 'c.relu', 'type': 'ReLU', 'bottom': ['c']},
     {'name': 'p', 'type': 'Pooling', 'bottom': ['c.relu'], 'pool': 'MAX',
      'kernel_size': [2, 2], 'stride': [2, 2], 'round_mode': 'FLOOR'},
+    {'name': 'scores', 'type': 'InnerProduct', 'bottom': ['p'],
+     'num_output': CLASSES, 'weight': 's.w', 'bias': 's.b'},
+    {'name': 'prob', 'type': 'Softmax', 'bottom': ['scores']},
     {'name': 'hash', 'type': 'InnerProduct', 'bottom': ['p'],
      'num_output': BITS, 'weight': 'h.w', 'bias': 'h.b'}]
 SHAPES = {'c.w': (24, 3, 3, 3), 'c.b': (24,), 'h.w': (BITS, 24 * 16),
-          'h.b': (BITS,)}
+          'h.b': (BITS,), 's.w': (CLASSES, 24 * 16), 's.b': (CLASSES,)}
 
 
 def read(name):
@@ -80,7 +87,7 @@ def table(name, pictures):
     return path(name)
 
 
-def model(name, rng, **preprocess):
+def model(name, rng, layers=LAYERS, **preprocess):
     """A network of random weights, by pack.py; its path."""
     for key, shape in SHAPES.items():
         scale = 1 if key.endswith('.b') else np.prod(shape[1:]) ** -0.5
@@ -92,7 +99,7 @@ def model(name, rng, **preprocess):
                    'preprocess': dict({'order': 'RGB', 'resize': 'area',
                                        'mean': [128] * 3,
                                        'scale': [1 / 64] * 3}, **preprocess),
-                   'layers': LAYERS,
+                   'layers': layers,
                    'heads': [{'name': 'm', 'features': 'p',
                               'latent': 'hash'}]}, f)
     status, said = call(sys.executable, 'weights/pack.py',
@@ -102,12 +109,12 @@ def model(name, rng, **preprocess):
     return path(name)
 
 
-def logits(name, pictures):
-    """[n, BITS] of a model file, of pixels [n, 3, SIDE, SIDE] or what its
-    network takes."""
-    done = subprocess.run([RUN, path(name)], input=pictures.tobytes(),
+def logits(name, pictures, *layer):
+    """[n, values] of the latent layer, or another, of a model file, of pixels
+    [n, 3, SIDE, SIDE] or what its network takes."""
+    done = subprocess.run([RUN, path(name), *layer], input=pictures.tobytes(),
                           capture_output=True)
-    return np.frombuffer(done.stdout, '<f4').reshape(-1, BITS)
+    return np.frombuffer(done.stdout, '<f4').reshape(len(pictures), -1)
 
 
 def codes():
@@ -143,37 +150,95 @@ def network(name):
     return json.loads(json.loads(data[8:8 + size])['__metadata__']['network'])
 
 
-def finer():
+def pixels(first, count, side):
+    fresh = np.stack([scene(i, side) for i in range(first, first + count)])
+    return fresh.transpose(0, 3, 1, 2).astype('<f4')
+
+
+def convert(source, to):
+    return call(sys.executable, 'weights/activation_bits.py', source, path(to))
+
+
+def finer(kind, layers):
     """Activations of 8 bits, by the quantiser and of what it made of 7."""
-    fresh = np.stack([scene(i, SIDE) for i in range(500, 700)])
-    fresh = fresh.transpose(0, 3, 1, 2).astype('<f4')
-    wanted = logits('float', (fresh - 128) / np.float32(64))
+    fresh = pixels(500, 200, SIDE)
+    plain = model(kind, np.random.RandomState(4), layers)
+    wanted = logits(kind, (fresh - 128) / np.float32(64))
 
     def error(name):
         return np.sqrt(((logits(name, fresh) - wanted) ** 2).mean())
 
-    coarse = error('int8')
-    status, said = call(IMPORT, 'model', path('float'), '--int8',
-                        path('some.db'), '--activation-bits', '8', '-o',
-                        path('eight'))
-    result('--activation-bits 8 is written', said if status else '')
-    status, said = call(sys.executable, 'weights/activation_bits.py',
-                        path('int8'), path('later'))
-    result('activation_bits.py makes it of 7', said if status else '')
+    for name, more in (('seven', ()), ('eight', ('--activation-bits', '8'))):
+        status, said = call(IMPORT, 'model', plain, '--int8', path('some.db'),
+                            *more, '-o', path(name))
+        result('%s: %s bits are written' % (kind, name),
+               said if status else '')
+    status, said = convert(path('seven'), 'later')
+    result('%s: activation_bits.py makes 8 of 7' % kind,
+           said if status else '')
+    zero = network('seven')['layers'][0].get('zero_point', 0)
+    result('%s: the zero point of its first layer is %d' % (kind, zero),
+           '' if (zero > 0) == (kind == 'signs') else 'it is not as meant')
     for name in 'eight', 'later':
         tops = {l.get('max', 127) for l in network(name)['layers']
                 if 'scale' in l}
-        result('%s: bytes go up to 255' % name, '' if tops == {255} else tops)
-        result('%s: logits are %.2f times as far from those of floats' % (
-            name, error(name) / coarse), '' if error(name) < 0.85 * coarse
-            else 'that is too far')
+        far = error(name) / error('seven')
+        result('%s, %s: bytes go up to 255' % (kind, name),
+               '' if tops == {255} else tops)
+        scores = np.exp(logits(name, fresh, 'scores'))
+        off = np.abs(scores / scores.sum(1, keepdims=True) -
+                     logits(name, fresh, 'prob')).max()
+        result('%s, %s: probabilities are %.4f from what the scores say' % (
+            kind, name, off), '' if off < 0.004 else 'that is too far')
+        result('%s, %s: logits are %.2f times as far from those of floats' % (
+            kind, name, far), '' if far < 0.85 else 'that is too far')
+
+
+def finer_shipped():
+    """A sum, a Sigmoid on sums, a Softmax and means of mirror images: logits
+    and probabilities stay what they were, and are what the definitions say."""
+    old = os.path.join('weights', 'cifar10-48.safetensors')
+    with open(old, 'rb') as f, open(path('old'), 'wb') as to:
+        to.write(f.read())
+    status, said = convert(old, 'finer')
+    result('cifar10-48: converted', said if status else '')
+    fresh = pixels(800, 12, 32)
+    for layer, most in (('cifar10-48', 0.05), ('cifar10-48.prob', 0.03)):
+        a, b = (logits(name, fresh, layer) for name in ('old', 'finer'))
+        far = np.sqrt(((a - b) ** 2).mean() / (a ** 2).mean())
+        result('%s: %.4f off' % (layer, far), '' if far < most and a.any()
+               else 'that is too far')
+    net, tensors = integer_reference.load(path('finer'))
+    wanted = integer_reference.numbers(*integer_reference.run(
+        net, tensors, fresh[:2].astype(np.uint8), layer))
+    result('%s: as the definitions say' % layer, '' if np.array_equal(
+        wanted.reshape(2, -1), b[:2]) else 'another number')
+
+
+def finer_refused():
+    later = path('later')
     for name, source, words in (
-            ('8 bits once more', 'later', ('layer c', 'max is 255 already')),
-            ('a network of floats', 'float', ('no integer network',))):
-        status, said = call(sys.executable, 'weights/activation_bits.py',
-                            path(source), path('none'))
+            ('8 bits once more', later, ('layer c', 'max is 255 already')),
+            ('a network of floats', path('float'), ('no integer network',))):
+        status, said = convert(source, 'none')
         result(name + ' is refused', '' if status == 1 and
                all(w in said for w in words) else '%s: %s' % (status, said))
+    edits = (
+        ('a Lookup', lambda n: n['layers'][1].update(type='Lookup'),
+         'layer c.relu: Lookup is a type that is not converted'),
+        ('a Constant without a bottom', lambda n: n['layers'].insert(
+            0, {'name': 'k', 'type': 'Constant', 'weight': 'k'}),
+         'layer k: Constant is a type that is not converted'),
+        ('a tensor of two layers', lambda n: n['layers'][0].update(
+            multiplier=n['layers'][0]['shift']), 'is of two layers'))
+    for name, edit, words in edits:
+        with open(path('int8'), 'rb') as f:
+            data = preprocess.rewritten(f.read(), edit)
+        with open(path('edited'), 'wb') as f:
+            f.write(data)
+        status, said = convert(path('edited'), 'none')
+        result('%s is refused' % name, '' if status == 1 and words in said
+               else '%s: %s' % (status, said))
     for name, more, words in (
             ('9 bits', ('--int8', path('some.db'), '--activation-bits', '9'),
              'out of range: --activation-bits'),
@@ -230,7 +295,11 @@ def refused():
 
 title('int8: ')
 codes()
-finer()
+finer('plain', LAYERS)
+finer('signs', [dict(l, bottom=['c']) if l['name'] == 'p' else l
+                for l in LAYERS if l['type'] != 'ReLU'])
+finer_shipped()
+finer_refused()
 large()
 refused()
 finish()

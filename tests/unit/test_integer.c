@@ -422,8 +422,11 @@ static const struct {
 #if NN_AMX_KERNEL
     {"amx", NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
-#elif defined(__aarch64__) && !defined(__clang__)
+#endif
+#ifdef NN_INT_DOT
     {"neondot", NN_CPU_DOTPROD},
+#endif
+#ifdef NN_INT_I8MM
     {"neoni8mm", NN_CPU_DOTPROD | NN_CPU_I8MM},
 #endif
 };
