@@ -212,13 +212,15 @@ def finer(data):
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__.strip())
-    with open(sys.argv[1], 'rb') as f:
-        data = f.read()
+    where = '%s: %s: ' % (os.path.basename(sys.argv[0]), sys.argv[1])
     try:
-        data = finer(data)
-    except PackError as e:
-        sys.exit('%s: %s: %s' % (os.path.basename(sys.argv[0]), sys.argv[1],
-                                 e))
+        with open(sys.argv[1], 'rb') as f:
+            data = finer(f.read())
+    except (PackError, OSError) as e:
+        sys.exit(where + str(e))
+    except (KeyError, TypeError, ValueError, struct.error) as e:
+        sys.exit(where + 'it is not of the form that weights/README.md '
+                 'describes (%s: %s)' % (type(e).__name__, e))
     with open(sys.argv[2] + '.new', 'wb') as f:
         f.write(data)
     os.replace(sys.argv[2] + '.new', sys.argv[2])

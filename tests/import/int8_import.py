@@ -219,7 +219,9 @@ def finer_refused():
     later = path('later')
     for name, source, words in (
             ('8 bits once more', later, ('layer c', 'max is 255 already')),
-            ('a network of floats', path('float'), ('no integer network',))):
+            ('a network of floats', path('float'), ('no integer network',)),
+            ('a file that is no model', path('some.db'), ('not of the form',)),
+            ('a model that is not there', path('nosuch'), ('No such file',))):
         status, said = convert(source, 'none')
         result(name + ' is refused', '' if status == 1 and
                all(w in said for w in words) else '%s: %s' % (status, said))
