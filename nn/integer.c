@@ -150,15 +150,6 @@ static void integer_generic_wide(int rows, int taps, int quads,
     integer_generic_tile(1, 2, taps, quads, in, weight, out);
 }
 
-#ifdef INTEGER_X86
-
-/* Four bytes for a broadcast. */
-static inline int32_t integer_quad(const uint8_t *p) {
-  int32_t x;
-  memcpy(&x, p, 4);
-  return x;
-}
-
 /* One case of a switch over the number of rows. */
 #define INTEGER_CASE(tile, r)                   \
   case r:                                       \
@@ -167,6 +158,15 @@ static inline int32_t integer_quad(const uint8_t *p) {
 #define INTEGER_CASES4(tile, r)                              \
   INTEGER_CASE(tile, (r) + 1) INTEGER_CASE(tile, (r) + 2)    \
   INTEGER_CASE(tile, (r) + 3) INTEGER_CASE(tile, (r) + 4)
+
+#ifdef INTEGER_X86
+
+/* Four bytes for a broadcast. */
+static inline int32_t integer_quad(const uint8_t *p) {
+  int32_t x;
+  memcpy(&x, p, 4);
+  return x;
+}
 
 /* AVX2 -------------------------------------------------------------------- */
 
@@ -496,16 +496,13 @@ INTEGER_TILE integer_i8mm_tile(const int rows, int taps, int quads,
   }
 }
 
-#define INTEGER_I8MM_CASE(r) \
-  case r: integer_i8mm_tile(r, taps, quads, in, weight, out); break;
-
 NN_INT_I8MM
 static void integer_i8mm(int rows, int taps, int quads,
                          const uint8_t *const *in, const int8_t *weight,
                          int32_t *out) {
   switch (rows) {
-    INTEGER_I8MM_CASE(1) INTEGER_I8MM_CASE(2) INTEGER_I8MM_CASE(3)
-    INTEGER_I8MM_CASE(4) INTEGER_I8MM_CASE(5)
+    INTEGER_CASES4(integer_i8mm_tile, 0)
+    INTEGER_CASE(integer_i8mm_tile, 5)
   }
 }
 

@@ -190,23 +190,18 @@ class Finer:
 
 def finer(data):
     """The bytes of the model with activations of 8 bits."""
-    tensors, edited = Tensors(data), {}
+    tensors = Tensors(data)
     if any(name.startswith(EXAMPLES) for name in tensors.header):
         raise PackError('it remembers features in the steps that they have; '
                         'convert the model that it was trained on')
-
-    def edit(network):
-        if not integer_form.is_integer(network):
-            raise PackError('it is no integer network')
-        Finer(tensors, network)
-        edited.update(network)
-
-    rewritten(data, edit)
-    integer_form.check(edited, {
+    network = json.loads(tensors.header['__metadata__']['network'])
+    if not integer_form.is_integer(network):
+        raise PackError('it is no integer network')
+    Finer(tensors, network)
+    integer_form.check(network, {
         name: tensors.get(name).tolist()
-        for name in integer_form.tensor_forms(edited)})
-    return rewritten(tensors.bytes(),
-                     lambda network: network.update(edited))
+        for name in integer_form.tensor_forms(network)})
+    return rewritten(tensors.bytes(), lambda read: read.update(network))
 
 
 def main():

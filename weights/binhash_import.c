@@ -175,19 +175,17 @@ static int tool_option(import_options *o, const char *option,
     o->itq = choice == 1;
     return choice >= 0;
   }
-  if (strcmp(option, "--bits") == 0) {
-    int ok = tool_integer(value, 1, 1024, &n);
-    o->bits = (int)n;
-    return ok;
-  }
-  if (strcmp(option, "--activation-bits") == 0) {
-    int ok = tool_integer(value, 7, 8, &n);
-    o->activation_bits = (int)n;
-    return ok;
-  }
-  if (strcmp(option, "--limit") == 0) {
-    int ok = tool_integer(value, 1, 1000000, &n);
-    o->limit = (int)n;
+  const struct {
+    const char *option;
+    long low, high;
+    int *to;
+  } numbers[] = {{"--bits", 1, 1024, &o->bits},
+                 {"--activation-bits", 7, 8, &o->activation_bits},
+                 {"--limit", 1, 1000000, &o->limit}};
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+    if (strcmp(option, numbers[i].option)) continue;
+    int ok = tool_integer(value, numbers[i].low, numbers[i].high, &n);
+    *numbers[i].to = (int)n;
     return ok;
   }
   if (strcmp(option, "--seed") == 0) {

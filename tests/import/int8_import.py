@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -144,12 +145,6 @@ def codes():
            'another file')
 
 
-def network(name):
-    data = read(name)
-    size, = struct.unpack('<Q', data[:8])
-    return json.loads(json.loads(data[8:8 + size])['__metadata__']['network'])
-
-
 def pixels(first, count, side):
     fresh = np.stack([scene(i, side) for i in range(first, first + count)])
     return fresh.transpose(0, 3, 1, 2).astype('<f4')
@@ -176,12 +171,12 @@ def finer(kind, layers):
     status, said = convert(path('seven'), 'later')
     result('%s: activation_bits.py makes 8 of 7' % kind,
            said if status else '')
-    zero = network('seven')['layers'][0].get('zero_point', 0)
+    zero = integer_reference.load(path('seven'))[0]['layers'][0].get('zero_point', 0)
     result('%s: the zero point of its first layer is %d' % (kind, zero),
            '' if (zero > 0) == (kind == 'signs') else 'it is not as meant')
     for name in 'eight', 'later':
-        tops = {l.get('max', 127) for l in network(name)['layers']
-                if 'scale' in l}
+        net, _ = integer_reference.load(path(name))
+        tops = {l.get('max', 127) for l in net['layers'] if 'scale' in l}
         far = error(name) / error('seven')
         result('%s, %s: bytes go up to 255' % (kind, name),
                '' if tops == {255} else tops)
@@ -198,8 +193,7 @@ def finer_shipped():
     """A sum, a Sigmoid on sums, a Softmax and means of mirror images: logits
     and probabilities stay what they were, and are what the definitions say."""
     old = os.path.join('weights', 'cifar10-48.safetensors')
-    with open(old, 'rb') as f, open(path('old'), 'wb') as to:
-        to.write(f.read())
+    shutil.copyfile(old, path('old'))
     status, said = convert(old, 'finer')
     result('cifar10-48: converted', said if status else '')
     fresh = pixels(800, 12, 32)

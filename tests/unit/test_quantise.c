@@ -364,32 +364,31 @@ static void check_largest(const pair *p, int bits) {
   }
 }
 
-/* With activations of 7 bits (by default, too) and then of 8, whose steps are 6
-** dB finer; weights stay as coarse as they are. */
+/* With activations of 7 bits and then of 8, whose steps are 6 dB finer; weights
+** stay as coarse as they are. */
 static void check_drawing(drawing draw, const char *const *folded,
                           const char *clipped) {
-  static const int bits[] = {0, 7, 8};
-  int changed[3] = {0};
-  double near[3] = {0};
+  int changed[2] = {0};
+  double near[2] = {0};
   for (uint64_t seed = 1; seed <= SEEDS; seed++)
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
+      int bits = 7 + i;
       builder b;
       draw(&b, seed);
-      pair p = pair_open(&b, bits[i], 0, NULL);
+      pair p = pair_open(&b, bits, 0, NULL);
       check_names(&p, folded);
-      near[i] += check_near(&p, clipped, bits[i] == 8 ? 26 : 18) / SEEDS;
-      check_largest(&p, bits[i]);
+      near[i] += check_near(&p, clipped, bits == 8 ? 26 : 18) / SEEDS;
+      check_largest(&p, bits);
       check_engines(&p);
       changed[i] += bits_changed(&p);
       pair_close(&p, &b);
     }
-  print_message("%d and %d of %d bits changed, %.1f and %.1f dB\n", changed[1],
-                changed[2], SEEDS * 32 * (IMAGES + MORE), near[1], near[2]);
-  for (int i = 0; i < 3; i++) {
+  print_message("%d and %d of %d bits changed, %.1f and %.1f dB\n", changed[0],
+                changed[1], SEEDS * 32 * (IMAGES + MORE), near[0], near[1]);
+  for (int i = 0; i < 2; i++) {
     assert_true(changed[i] < SEEDS * 32 * (IMAGES + MORE) / 40);
   }
-  assert_true(near[0] == near[1]);
-  assert_true(near[2] > near[1] + 2);
+  assert_true(near[1] > near[0] + 2);
 }
 
 static void test_caffe(void **state) {
@@ -410,7 +409,8 @@ static void test_shuffle(void **state) {
   check_drawing(draw_shuffle, folded, "");
 }
 
-/* The same file from the same pictures, and a batch that is cut short for want
+/* The same file from the same pictures, with 7 bits where nothing is said, and
+** a batch that is cut short for want
 ** of memory still gives a network. */
 static void test_again(void **state) {
   (void)state;
@@ -418,7 +418,7 @@ static void test_again(void **state) {
   pair p[3];
   for (int i = 0; i < 3; i++) {
     draw_caffe(&b[i], 9);
-    p[i] = pair_open(&b[i], 0, i == 2 ? 1 : 0, NULL);
+    p[i] = pair_open(&b[i], i == 1 ? 7 : 0, i == 2 ? 1 : 0, NULL);
   }
   assert_int_equal(p[0].whole_n, p[1].whole_n);
   assert_memory_equal(p[0].whole, p[1].whole, p[0].whole_n);
