@@ -15,32 +15,25 @@
 ** apart.  So VNNI and AMX share one packing, a model that is open serves both,
 ** and the setting may change at any time.
 **
-** Activations.  A tile wants its rows at equal distances, and what the
-** positions of a convolution see lies anywhere (a tap beside the picture is a
-** byte pattern of its own).  So the rows are gathered: what all taps see, one
-** after the other, as the weights have them.  Nothing is then lost at the end
-** of a tap: three channels by 11 x 11 taps fill 121 quads, seven and a half
-** tiles, and only the last is partly empty.  Its bytes behind the last quad are
-** zeros, and so it does not matter that the tile of weights reaches into the
-** next block, or into the slack behind the last one.
+** Activations.  A tile wants its rows at equal distances, and gets them: what
+** the positions of a convolution see is gathered (panel.c), all taps one after
+** the other as the weights have them, so that nothing is lost at the end of a
+** tap; the bytes behind the last quad are zeros, and so it does not matter that
+** the last tile of weights reaches into the next block, or into the slack behind
+** the last one.
 **
-** A call takes two tiles of rows and up to eight blocks, so that what was
-** gathered is read four times.  Blocks go by twos: two tiles of rows by two of
-** weights are four sums, four loads for four products, and each sum rests for
-** three products while a product takes about three to come out.  All eight
-** tiles are in use, all whole, so one configuration serves every shape: rows
-** that are missing are zeros and their sums are not looked at.  Long filters go
-** in pieces of AMX_QUADS, whose sums wait in out[].
+** A call takes two tiles of rows by two blocks at a time: four sums, four loads
+** for four products.  All eight tiles are in use, all whole, so one configuration
+** serves every shape; of rows that are missing the sums are not looked at.
 **
-** What it should cost, at 16 cycles for 16384 products: a piece of 1024 bytes
-** by eight blocks 4096 cycles, its gathering about 1100 (a load and a store for
-** each 64 bytes, one store a cycle), so 0.75 to 0.8 of the peak on layers of
-** 128 outputs or more, half of it with 32, and reading weights is all that an
-** inner product of one image does.  It has run under emulation only
-** (tests/emulated/tiles.c), which is as strict as the CPU about
-** configurations and shapes; no time of it was ever measured.
+** What it costs (Xeon of the fifth generation, cycles): a product of 16384
+** multiply-adds 17, also one that waits for the last, a load of a tile 9 from the
+** first cache and 22 from the second, four stores 70; so 69 for four products
+** and 85 to 90 with their loads, from either cache, whatever is fetched ahead;
+** a call of nine steps (64 channels by 3 x 3) 111 for each, since it ends with
+** stores, and its bytes (requantise.c) half as much again.
 **
-** Tiles are configured before a task of packed.c and released behind it, on the
+** Tiles are configured before a task of panel.c and released behind it, on the
 ** thread that runs it: a worker that waits, and the host's threads, have none.
 */
 #include "integers.h"
@@ -48,16 +41,11 @@
 #if NN_AMX_KERNEL
 
 #include <immintrin.h>
-#include <string.h>
 
 #define AMX_TILES NN_TARGET("avx512f,avx512bw,avx512vl,amx-tile,amx-int8")
 
 #define AMX_SIDE 16                    /* rows of a tile, and its quads */
 #define AMX_BYTES 64                   /* of a row of it */
-#define AMX_QUADS 256                  /* that are gathered at a time */
-/* From row to row of what is gathered: a line more, which is written behind the
-** last quad, and keeps the rows out of each other's sets of the cache. */
-#define AMX_STRIDE (4 * AMX_QUADS + AMX_BYTES)
 
 /* The numbers of the tiles, which the instructions hold.  Sums have the half of
 ** the rows in front and the block behind. */
@@ -101,59 +89,23 @@ void nn_amx_close(void) { _tile_release(); }
 /* GCC's tile instructions do not say that they read or write memory. */
 static inline void amx_settle(void) { __asm__ __volatile__("" ::: "memory"); }
 
-/* What `rows` positions see of quads [first, first + count), a row after the
-** other, each followed by zeros up to a whole tile. */
-AMX_TILES
-static void amx_gather(int rows, int quads,
-                       const uint8_t *const *in, size_t first, size_t count,
-                       uint8_t *to) {
-  size_t tap = first / (size_t)quads;
-  const int start = (int)(first % (size_t)quads);
-  for (int r = 0; r < rows; r++, to += AMX_STRIDE) {
-    const uint8_t *const *from = in + tap * (size_t)rows + r;
-    size_t at = 0;
-    int q = start;
-    for (; at < count; from += rows, q = 0) {
-      const uint8_t *p = *from;
-      for (; q < quads && at < count; q += AMX_SIDE) {
-        size_t n = count - at;
-        if (n > (size_t)(quads - q)) n = (size_t)(quads - q);
-        if (n > AMX_SIDE) n = AMX_SIDE;
-        __mmask16 mask = (__mmask16)((1u << n) - 1);
-        _mm512_storeu_si512(to + 4 * at,
-                            _mm512_maskz_loadu_epi32(mask, p + 4 * q));
-        at += n;
-      }
-    }
-    _mm512_storeu_si512(to + 4 * count, _mm512_setzero_si512());
-  }
-}
-
-/* One or two tiles of rows by one or two blocks, over `steps` tiles of quads.
-** The sums are new or go on. */
+/* One or two tiles of rows, `stride` bytes apart, by one or two blocks. */
 AMX_TILES
 static inline __attribute__((always_inline)) void amx_sums(
-    const int two, const int pair, int fresh, size_t steps, const uint8_t *in,
-    const int8_t *weight, size_t apart, int32_t *out) {
-  enum { HALF = AMX_SIDE * NN_INT_BLOCK, BLOCK = NN_AMX_ROWS * NN_INT_BLOCK };
-  if (fresh) {
-    _tile_zero(AMX_SUM_00);
-    if (pair) _tile_zero(AMX_SUM_01);
-    if (two) _tile_zero(AMX_SUM_10);
-    if (two && pair) _tile_zero(AMX_SUM_11);
-  } else {
-    _tile_loadd(AMX_SUM_00, out, AMX_BYTES);
-    if (pair) _tile_loadd(AMX_SUM_01, out + BLOCK, AMX_BYTES);
-    if (two) _tile_loadd(AMX_SUM_10, out + HALF, AMX_BYTES);
-    if (two && pair) _tile_loadd(AMX_SUM_11, out + BLOCK + HALF, AMX_BYTES);
-  }
+    const int two, const int pair, size_t steps, const uint8_t *in,
+    size_t stride, const int8_t *weight, size_t apart, int32_t *out) {
+  enum { HALF = AMX_SIDE * NN_INT_BLOCK, BLOCK = NN_INT_PANEL * NN_INT_BLOCK };
+  _tile_zero(AMX_SUM_00);
+  if (pair) _tile_zero(AMX_SUM_01);
+  if (two) _tile_zero(AMX_SUM_10);
+  if (two && pair) _tile_zero(AMX_SUM_11);
   AMX_ROLLED
   for (; steps; steps--) {
-    _tile_loadd(AMX_IN_0, in, AMX_STRIDE);
+    _tile_loadd(AMX_IN_0, in, stride);
     _tile_loadd(AMX_WEIGHT_0, weight, AMX_BYTES);
     _tile_dpbusd(AMX_SUM_00, AMX_IN_0, AMX_WEIGHT_0);
     if (two) {
-      _tile_loadd(AMX_IN_1, in + AMX_SIDE * AMX_STRIDE, AMX_STRIDE);
+      _tile_loadd(AMX_IN_1, in + AMX_SIDE * stride, stride);
       _tile_dpbusd(AMX_SUM_10, AMX_IN_1, AMX_WEIGHT_0);
     }
     if (pair) {
@@ -171,35 +123,22 @@ static inline __attribute__((always_inline)) void amx_sums(
 }
 
 AMX_TILES
-void nn_amx_many(int blocks, size_t apart, int rows, int taps, int quads,
-                 const uint8_t *const *in, const int8_t *weight,
+void nn_amx_many(int blocks, size_t apart, int rows, size_t quads,
+                 const uint8_t *in, size_t stride, const int8_t *weight,
                  int32_t *out) {
-  _Alignas(64) uint8_t gathered[NN_AMX_ROWS * AMX_STRIDE];
-  const size_t all = (size_t)taps * (size_t)quads;
-  const int two = rows > AMX_SIDE, whole = two ? 2 * AMX_SIDE : AMX_SIDE;
-  memset(gathered + rows * AMX_STRIDE, 0,
-         (size_t)(whole - rows) * AMX_STRIDE);
-  for (size_t first = 0; first < all; first += AMX_QUADS) {
-    size_t count = all - first < AMX_QUADS ? all - first : AMX_QUADS;
-    size_t steps = (count + AMX_SIDE - 1) / AMX_SIDE;
-    amx_gather(rows, quads, in, first, count, gathered);
-    amx_settle();
-    for (int b = 0; b < blocks; b += 2) {
-      const int8_t *w = weight + (size_t)b * apart + first * AMX_BYTES;
-      int32_t *to = out + (size_t)b * NN_AMX_ROWS * NN_INT_BLOCK;
-      const int pair = b + 1 < blocks;
-      if (two && pair) amx_sums(1, 1, !first, steps, gathered, w, apart, to);
-      else if (two) amx_sums(1, 0, !first, steps, gathered, w, apart, to);
-      else if (pair) amx_sums(0, 1, !first, steps, gathered, w, apart, to);
-      else amx_sums(0, 0, !first, steps, gathered, w, apart, to);
-    }
-    amx_settle();
+  const size_t steps = (quads + AMX_SIDE - 1) / AMX_SIDE;
+  const int two = rows > AMX_SIDE;
+  amx_settle();
+  for (int b = 0; b < blocks; b += 2) {
+    const int8_t *w = weight + (size_t)b * apart;
+    int32_t *to = out + b * NN_INT_PANEL * NN_INT_BLOCK;
+    const int pair = b + 1 < blocks;
+    if (two && pair) amx_sums(1, 1, steps, in, stride, w, apart, to);
+    else if (two) amx_sums(1, 0, steps, in, stride, w, apart, to);
+    else if (pair) amx_sums(0, 1, steps, in, stride, w, apart, to);
+    else amx_sums(0, 0, steps, in, stride, w, apart, to);
   }
-}
-
-void nn_amx_one(int rows, int taps, int quads, const uint8_t *const *in,
-                const int8_t *weight, int32_t *out) {
-  nn_amx_many(1, 0, rows, taps, quads, in, weight, out);
+  amx_settle();
 }
 
 #endif

@@ -46,22 +46,7 @@
 #include <immintrin.h>
 #define INTEGER_X86 1
 #define INTEGER_AVX2 NN_TARGET("avx2")
-#define INTEGER_AVX512 NN_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
-/* Older compilers do not know the name. */
-#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11)
-#define INTEGER_AVXVNNI NN_TARGET("avx2,avxvnni")
 #endif
-#endif
-
-/* A tile for a constant number of rows, whose sums must end in registers. */
-#define INTEGER_TILE static inline __attribute__((always_inline)) void
-#ifdef __clang__
-#define INTEGER_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define INTEGER_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-#define INTEGER_BYTES (NN_INT_BLOCK * 4)   /* weights of a tap and quad */
 
 /* The plain reference ----------------------------------------------------- */
 
@@ -99,25 +84,25 @@ static inline integer_halves integer_spread(const uint8_t *p, int shift) {
 }
 
 /* Products of bytes fit 16 bits with a sign, two of up to 127 together. */
-INTEGER_TILE integer_generic_tile(const int wide, const int rows, int taps,
+NN_INT_TILE integer_generic_tile(const int wide, const int rows, int taps,
                                   int quads, const uint8_t *const *in,
                                   const int8_t *weight, int32_t *out) {
   integer_words acc[INTEGER_GENERIC_ROWS][4];
   memset(acc, 0, sizeof(acc));
   for (int t = 0; t < taps; t++, in += rows)
-    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+    for (int q = 0; q < quads; q++, weight += NN_INT_BYTES) {
       integer_halves even[INTEGER_GENERIC_ROWS], odd[INTEGER_GENERIC_ROWS];
-      INTEGER_UNROLL
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++) {
         even[r] = integer_spread(in[r] + 4 * q, 0);
         odd[r] = integer_spread(in[r] + 4 * q, 8);
       }
-      INTEGER_UNROLL
+      NN_INT_UNROLL
       for (int k = 0; k < 4; k++) {
         integer_halves w;
         memcpy(&w, weight + 16 * k, 16);
         integer_halves w_even = w << 8 >> 8, w_odd = w >> 8;
-        INTEGER_UNROLL
+        NN_INT_UNROLL
         for (int r = 0; r < rows; r++) {
           integer_halves x = even[r] * w_even, y = odd[r] * w_odd;
           if (wide)
@@ -127,7 +112,7 @@ INTEGER_TILE integer_generic_tile(const int wide, const int rows, int taps,
         }
       }
     }
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++)
     memcpy(out + r * NN_INT_BLOCK, acc[r], sizeof(acc[r]));
 }
@@ -150,50 +135,34 @@ static void integer_generic_wide(int rows, int taps, int quads,
     integer_generic_tile(1, 2, taps, quads, in, weight, out);
 }
 
-/* One case of a switch over the number of rows. */
-#define INTEGER_CASE(tile, r)                   \
-  case r:                                       \
-    tile(r, taps, quads, in, weight, out);      \
-    break;
-#define INTEGER_CASES4(tile, r)                              \
-  INTEGER_CASE(tile, (r) + 1) INTEGER_CASE(tile, (r) + 2)    \
-  INTEGER_CASE(tile, (r) + 3) INTEGER_CASE(tile, (r) + 4)
-
 #ifdef INTEGER_X86
-
-/* Four bytes for a broadcast. */
-static inline int32_t integer_quad(const uint8_t *p) {
-  int32_t x;
-  memcpy(&x, p, 4);
-  return x;
-}
 
 /* AVX2 -------------------------------------------------------------------- */
 
 #define INTEGER_AVX2_ROWS 4
 
 INTEGER_AVX2
-INTEGER_TILE integer_avx2_sums_tile(const int rows, int taps, int quads,
+NN_INT_TILE integer_avx2_sums_tile(const int rows, int taps, int quads,
                                     const uint8_t *const *in,
                                     const int8_t *weight, int32_t *out) {
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i acc[INTEGER_AVX2_ROWS][2];
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
   for (int t = 0; t < taps; t++, in += rows)
-    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+    for (int q = 0; q < quads; q++, weight += NN_INT_BYTES) {
       __m256i w0 = _mm256_load_si256((const __m256i *)weight);
       __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
-      INTEGER_UNROLL
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++) {
-        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
+        __m256i x = _mm256_set1_epi32(nn_int_quad(in[r] + 4 * q));
         __m256i p0 = _mm256_madd_epi16(_mm256_maddubs_epi16(x, w0), ones);
         __m256i p1 = _mm256_madd_epi16(_mm256_maddubs_epi16(x, w1), ones);
         acc[r][0] = _mm256_add_epi32(acc[r][0], p0);
         acc[r][1] = _mm256_add_epi32(acc[r][1], p1);
       }
     }
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
     _mm256_storeu_si256((__m256i *)out, acc[r][0]);
     _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
@@ -201,24 +170,24 @@ INTEGER_TILE integer_avx2_sums_tile(const int rows, int taps, int quads,
 }
 
 INTEGER_AVX2
-INTEGER_TILE integer_avx2_wide_tile(const int rows, int taps, int quads,
+NN_INT_TILE integer_avx2_wide_tile(const int rows, int taps, int quads,
                                     const uint8_t *const *in,
                                     const int8_t *weight, int32_t *out) {
   const __m256i low = _mm256_set1_epi16(255);
   __m256i acc[INTEGER_AVX2_ROWS][2];
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
   for (int t = 0; t < taps; t++, in += rows)
-    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
+    for (int q = 0; q < quads; q++, weight += NN_INT_BYTES) {
       __m256i w0 = _mm256_load_si256((const __m256i *)weight);
       __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
       __m256i even0 = _mm256_srai_epi16(_mm256_slli_epi16(w0, 8), 8);
       __m256i even1 = _mm256_srai_epi16(_mm256_slli_epi16(w1, 8), 8);
       __m256i odd0 = _mm256_srai_epi16(w0, 8);
       __m256i odd1 = _mm256_srai_epi16(w1, 8);
-      INTEGER_UNROLL
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++) {
-        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
+        __m256i x = _mm256_set1_epi32(nn_int_quad(in[r] + 4 * q));
         __m256i even = _mm256_and_si256(x, low);
         __m256i odd = _mm256_srli_epi16(x, 8);
         __m256i p0 = _mm256_add_epi32(_mm256_madd_epi16(even, even0),
@@ -229,7 +198,7 @@ INTEGER_TILE integer_avx2_wide_tile(const int rows, int taps, int quads,
         acc[r][1] = _mm256_add_epi32(acc[r][1], p1);
       }
     }
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
     _mm256_storeu_si256((__m256i *)out, acc[r][0]);
     _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
@@ -240,118 +209,14 @@ INTEGER_AVX2
 static void integer_avx2_sums(int rows, int taps, int quads,
                               const uint8_t *const *in, const int8_t *weight,
                               int32_t *out) {
-  switch (rows) { INTEGER_CASES4(integer_avx2_sums_tile, 0) }
+  switch (rows) { NN_INT_CASES4(integer_avx2_sums_tile, 0) }
 }
 
 INTEGER_AVX2
 static void integer_avx2_wide(int rows, int taps, int quads,
                               const uint8_t *const *in, const int8_t *weight,
                               int32_t *out) {
-  switch (rows) { INTEGER_CASES4(integer_avx2_wide_tile, 0) }
-}
-
-/* AVX-VNNI ---------------------------------------------------------------- */
-
-#ifdef INTEGER_AVXVNNI
-
-#define INTEGER_AVXVNNI_ROWS 6
-
-INTEGER_AVXVNNI
-INTEGER_TILE integer_avxvnni_tile(const int rows, int taps, int quads,
-                                  const uint8_t *const *in,
-                                  const int8_t *weight, int32_t *out) {
-  __m256i acc[INTEGER_AVXVNNI_ROWS][2];
-  INTEGER_UNROLL
-  for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-  for (int t = 0; t < taps; t++, in += rows)
-    for (int q = 0; q < quads; q++, weight += INTEGER_BYTES) {
-      __m256i w0 = _mm256_load_si256((const __m256i *)weight);
-      __m256i w1 = _mm256_load_si256((const __m256i *)(weight + 32));
-      INTEGER_UNROLL
-      for (int r = 0; r < rows; r++) {
-        __m256i x = _mm256_set1_epi32(integer_quad(in[r] + 4 * q));
-        acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], x, w0);
-        acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], x, w1);
-      }
-    }
-  INTEGER_UNROLL
-  for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
-    _mm256_storeu_si256((__m256i *)out, acc[r][0]);
-    _mm256_storeu_si256((__m256i *)(out + 8), acc[r][1]);
-  }
-}
-
-INTEGER_AVXVNNI
-static void integer_avxvnni(int rows, int taps, int quads,
-                            const uint8_t *const *in, const int8_t *weight,
-                            int32_t *out) {
-  switch (rows) {
-    INTEGER_CASES4(integer_avxvnni_tile, 0)
-    INTEGER_CASE(integer_avxvnni_tile, 5)
-    INTEGER_CASE(integer_avxvnni_tile, 6)
-  }
-}
-
-#endif
-
-/* AVX-512 with VNNI ------------------------------------------------------- */
-
-#ifndef INTEGER_AVX512_ROWS
-#define INTEGER_AVX512_ROWS 16
-#endif
-
-/* Four quads at a time: a row's pointer, for which there is no register, is
-** then loaded once for four broadcasts. */
-INTEGER_AVX512
-INTEGER_TILE integer_avx512_tile(const int rows, int taps, int quads,
-                                 const uint8_t *const *in,
-                                 const int8_t *weight, int32_t *out) {
-  __m512i acc[INTEGER_AVX512_ROWS];
-  INTEGER_UNROLL
-  for (int r = 0; r < rows; r++) acc[r] = _mm512_setzero_si512();
-  for (int t = 0; t < taps; t++, in += rows) {
-    int q = 0;
-    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
-      __m512i w0 = _mm512_load_si512(weight);
-      __m512i w1 = _mm512_load_si512(weight + INTEGER_BYTES);
-      __m512i w2 = _mm512_load_si512(weight + 2 * INTEGER_BYTES);
-      __m512i w3 = _mm512_load_si512(weight + 3 * INTEGER_BYTES);
-      INTEGER_UNROLL
-      for (int r = 0; r < rows; r++) {
-        const uint8_t *p = in[r] + 4 * q;
-        acc[r] = _mm512_dpbusd_epi32(
-            acc[r], _mm512_set1_epi32(integer_quad(p)), w0);
-        acc[r] = _mm512_dpbusd_epi32(
-            acc[r], _mm512_set1_epi32(integer_quad(p + 4)), w1);
-        acc[r] = _mm512_dpbusd_epi32(
-            acc[r], _mm512_set1_epi32(integer_quad(p + 8)), w2);
-        acc[r] = _mm512_dpbusd_epi32(
-            acc[r], _mm512_set1_epi32(integer_quad(p + 12)), w3);
-      }
-    }
-    for (; q < quads; q++, weight += INTEGER_BYTES) {
-      __m512i w = _mm512_load_si512(weight);
-      INTEGER_UNROLL
-      for (int r = 0; r < rows; r++)
-        acc[r] = _mm512_dpbusd_epi32(
-            acc[r], _mm512_set1_epi32(integer_quad(in[r] + 4 * q)), w);
-    }
-  }
-  INTEGER_UNROLL
-  for (int r = 0; r < rows; r++)
-    _mm512_storeu_si512(out + r * NN_INT_BLOCK, acc[r]);
-}
-
-INTEGER_AVX512
-static void integer_avx512(int rows, int taps, int quads,
-                           const uint8_t *const *in, const int8_t *weight,
-                           int32_t *out) {
-  switch (rows) {
-    INTEGER_CASES4(integer_avx512_tile, 0)
-    INTEGER_CASES4(integer_avx512_tile, 4)
-    INTEGER_CASES4(integer_avx512_tile, 8)
-    INTEGER_CASES4(integer_avx512_tile, 12)
-  }
+  switch (rows) { NN_INT_CASES4(integer_avx2_wide_tile, 0) }
 }
 
 #endif
@@ -365,11 +230,11 @@ static void integer_avx512(int rows, int taps, int quads,
 /* Quad `lane` of what the rows see, which is at hand in x. */
 #define INTEGER_DOT_QUAD(lane)                                          \
   do {                                                                  \
-    INTEGER_UNROLL                                                      \
+    NN_INT_UNROLL                                                      \
     for (int i = 0; i < 4; i++) {                                       \
-      int8x16_t w = vld1q_s8(weight + (lane) * INTEGER_BYTES + 16 * i); \
+      int8x16_t w = vld1q_s8(weight + (lane) * NN_INT_BYTES + 16 * i); \
       if (wide) sum[i] = vdotq_s32(sum[i], w, ones);                    \
-      INTEGER_UNROLL                                                    \
+      NN_INT_UNROLL                                                    \
       for (int r = 0; r < rows; r++)                                    \
         acc[r][i] = vdotq_laneq_s32(acc[r][i], w, x[r], lane);          \
     }                                                                   \
@@ -379,23 +244,23 @@ static void integer_avx512(int rows, int taps, int quads,
 ** and 128 times the sum of the weights is added at the end; what wraps around
 ** on the way comes back. */
 NN_INT_DOT
-INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
+NN_INT_TILE integer_dot_tile(const int wide, const int rows, int taps,
                               int quads, const uint8_t *const *in,
                               const int8_t *weight, int32_t *out) {
   int32x4_t acc[INTEGER_DOT_ROWS][4], sum[4];
   int8x16_t x[INTEGER_DOT_ROWS];
   const int8x16_t ones = vdupq_n_s8(1);
   const uint8x16_t high = vdupq_n_u8(wide ? 128 : 0);
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int i = 0; i < 4; i++) {
     sum[i] = vdupq_n_s32(0);
-    INTEGER_UNROLL
+    NN_INT_UNROLL
     for (int r = 0; r < rows; r++) acc[r][i] = sum[i];
   }
   for (int t = 0; t < taps; t++, in += rows) {
     int q = 0;
-    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
-      INTEGER_UNROLL
+    for (; q + 4 <= quads; q += 4, weight += 4 * NN_INT_BYTES) {
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++)
         x[r] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(in[r] + 4 * q), high));
       INTEGER_DOT_QUAD(0);
@@ -403,8 +268,8 @@ INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
       INTEGER_DOT_QUAD(2);
       INTEGER_DOT_QUAD(3);
     }
-    for (; q < quads; q++, weight += INTEGER_BYTES) {
-      INTEGER_UNROLL
+    for (; q < quads; q++, weight += NN_INT_BYTES) {
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++)
         x[r] = vreinterpretq_s8_u8(veorq_u8(
             vreinterpretq_u8_u32(vdupq_n_u32((uint32_t)nn_load32(in[r] +
@@ -413,9 +278,9 @@ INTEGER_TILE integer_dot_tile(const int wide, const int rows, int taps,
       INTEGER_DOT_QUAD(0);
     }
   }
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
-    INTEGER_UNROLL
+    NN_INT_UNROLL
     for (int i = 0; i < 4; i++)
       vst1q_s32(out + 4 * i, vaddq_s32(acc[r][i], vshlq_n_s32(sum[i], 7)));
   }
@@ -453,45 +318,45 @@ static void integer_dot_wide(int rows, int taps, int quads,
 /* As INTEGER_DOT_QUAD. */
 #define INTEGER_I8MM_QUAD(lane)                                         \
   do {                                                                  \
-    INTEGER_UNROLL                                                      \
+    NN_INT_UNROLL                                                      \
     for (int i = 0; i < 4; i++) {                                       \
-      int8x16_t w = vld1q_s8(weight + (lane) * INTEGER_BYTES + 16 * i); \
-      INTEGER_UNROLL                                                    \
+      int8x16_t w = vld1q_s8(weight + (lane) * NN_INT_BYTES + 16 * i); \
+      NN_INT_UNROLL                                                    \
       for (int r = 0; r < rows; r++)                                    \
         acc[r][i] = vsudotq_laneq_s32(acc[r][i], w, x[r], lane);        \
     }                                                                   \
   } while (0)
 
 NN_INT_I8MM
-INTEGER_TILE integer_i8mm_tile(const int rows, int taps, int quads,
+NN_INT_TILE integer_i8mm_tile(const int rows, int taps, int quads,
                                const uint8_t *const *in, const int8_t *weight,
                                int32_t *out) {
   int32x4_t acc[INTEGER_I8MM_ROWS][4];
   uint8x16_t x[INTEGER_I8MM_ROWS];
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++)
     acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = vdupq_n_s32(0);
   for (int t = 0; t < taps; t++, in += rows) {
     int q = 0;
-    for (; q + 4 <= quads; q += 4, weight += 4 * INTEGER_BYTES) {
-      INTEGER_UNROLL
+    for (; q + 4 <= quads; q += 4, weight += 4 * NN_INT_BYTES) {
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++) x[r] = vld1q_u8(in[r] + 4 * q);
       INTEGER_I8MM_QUAD(0);
       INTEGER_I8MM_QUAD(1);
       INTEGER_I8MM_QUAD(2);
       INTEGER_I8MM_QUAD(3);
     }
-    for (; q < quads; q++, weight += INTEGER_BYTES) {
-      INTEGER_UNROLL
+    for (; q < quads; q++, weight += NN_INT_BYTES) {
+      NN_INT_UNROLL
       for (int r = 0; r < rows; r++)
         x[r] = vreinterpretq_u8_u32(
             vdupq_n_u32((uint32_t)nn_load32(in[r] + 4 * q)));
       INTEGER_I8MM_QUAD(0);
     }
   }
-  INTEGER_UNROLL
+  NN_INT_UNROLL
   for (int r = 0; r < rows; r++, out += NN_INT_BLOCK) {
-    INTEGER_UNROLL
+    NN_INT_UNROLL
     for (int i = 0; i < 4; i++) vst1q_s32(out + 4 * i, acc[r][i]);
   }
 }
@@ -501,8 +366,8 @@ static void integer_i8mm(int rows, int taps, int quads,
                          const uint8_t *const *in, const int8_t *weight,
                          int32_t *out) {
   switch (rows) {
-    INTEGER_CASES4(integer_i8mm_tile, 0)
-    INTEGER_CASE(integer_i8mm_tile, 5)
+    NN_INT_CASES4(integer_i8mm_tile, 0)
+    NN_INT_CASE(integer_i8mm_tile, 5)
   }
 }
 
@@ -512,7 +377,7 @@ static void integer_i8mm(int rows, int taps, int quads,
 
 /* One that takes a block at a time and prepares nothing. */
 #define INTEGER_FORM(name, rows, sums, wide, bytes) \
-  {name, rows, sums, wide, bytes, 0, NULL, NULL, NULL}
+  {name, rows, sums, wide, bytes, NULL, NULL, NULL}
 
 /* From the plain one to the fastest, each with what it needs of the CPU. */
 static const struct {
@@ -526,13 +391,12 @@ static const struct {
 #ifdef INTEGER_X86
     {INTEGER_FORM("avx2", INTEGER_AVX2_ROWS, integer_avx2_sums,
                   integer_avx2_wide, nn_bytes_avx2), NN_CPU_AVX2},
-#ifdef INTEGER_AVXVNNI
-    {INTEGER_FORM("avxvnni", INTEGER_AVXVNNI_ROWS, integer_avxvnni,
-                  integer_avxvnni, nn_bytes_avx2),
-     NN_CPU_AVX2 | NN_CPU_AVXVNNI},
+#ifdef NN_AVXVNNI_KERNEL
+    {INTEGER_FORM("avxvnni", NN_AVXVNNI_ROWS, nn_avxvnni_sums, nn_avxvnni_sums,
+                  nn_bytes_avx2), NN_CPU_AVX2 | NN_CPU_AVXVNNI},
 #endif
-    {INTEGER_FORM("avx512vnni", INTEGER_AVX512_ROWS, integer_avx512,
-                  integer_avx512, nn_bytes_avx512), NN_CPU_AVX512VNNI},
+    {{"avx512vnni", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
+      nn_vnni_many, NULL, NULL}, NN_CPU_AVX512VNNI},
 #endif
 #ifdef NN_INT_DOT
     {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
@@ -543,8 +407,8 @@ static const struct {
                   nn_bytes_scalar), NN_CPU_DOTPROD | NN_CPU_I8MM},
 #endif
 #if NN_AMX_KERNEL
-    {{"amx", NN_AMX_ROWS, nn_amx_one, nn_amx_one, nn_bytes_avx512,
-      NN_AMX_BLOCKS, nn_amx_many, nn_amx_open, nn_amx_close},
+    {{"amx", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
+      nn_amx_many, nn_amx_open, nn_amx_close},
      NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
 };

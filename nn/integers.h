@@ -5,19 +5,61 @@
 #ifndef BINHASH_NN_INTEGERS_H
 #define BINHASH_NN_INTEGERS_H
 
+#include <string.h>
+
 #include "nn_int.h"
 
+/* Tiles of integer.c and vnni.c: functions for a constant number of rows, whose
+** sums must end in registers, and a switch over that number. */
+#define NN_INT_TILE static inline __attribute__((always_inline)) void
+#ifdef __clang__
+#define NN_INT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define NN_INT_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define NN_INT_CASE(tile, r)                    \
+  case r:                                       \
+    tile(r, taps, quads, in, weight, out);      \
+    break;
+#define NN_INT_CASES4(tile, r)                               \
+  NN_INT_CASE(tile, (r) + 1) NN_INT_CASE(tile, (r) + 2)      \
+  NN_INT_CASE(tile, (r) + 3) NN_INT_CASE(tile, (r) + 4)
+
+#define NN_INT_BYTES (NN_INT_BLOCK * 4)   /* weights of a tap and quad */
+
+/* Four bytes for a broadcast. */
+static inline int32_t nn_int_quad(const uint8_t *p) {
+  int32_t x;
+  memcpy(&x, p, 4);
+  return x;
+}
+
 /* requantise.c: `bytes` of the forms. */
-void nn_bytes_scalar(int n, const int32_t *acc, const int32_t *bias,
-                     const int32_t *m, const int32_t *s, int zero, int max,
-                     uint8_t *out);
+#define NN_BYTES(name)                                                   \
+  void name(int rows, int n, const int32_t *acc, const int32_t *bias,    \
+            const int32_t *m, const int32_t *s, int zero, int max,       \
+            uint8_t *out, size_t stride)
+NN_BYTES(nn_bytes_scalar);
 #ifdef __x86_64__
-void nn_bytes_avx2(int n, const int32_t *acc, const int32_t *bias,
-                   const int32_t *m, const int32_t *s, int zero, int max,
-                   uint8_t *out);
-void nn_bytes_avx512(int n, const int32_t *acc, const int32_t *bias,
-                     const int32_t *m, const int32_t *s, int zero, int max,
-                     uint8_t *out);
+NN_BYTES(nn_bytes_avx2);
+NN_BYTES(nn_bytes_avx512);
+#endif
+
+/* vnni.c. */
+#ifdef __x86_64__
+#define NN_AVXVNNI_ROWS 6
+#define NN_VNNI_ROWS 16
+/* Older compilers do not know the name. */
+#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11)
+#define NN_AVXVNNI_KERNEL 1
+void nn_avxvnni_sums(int rows, int taps, int quads, const uint8_t *const *in,
+                     const int8_t *weight, int32_t *out);
+#endif
+void nn_vnni_sums(int rows, int taps, int quads, const uint8_t *const *in,
+                  const int8_t *weight, int32_t *out);
+void nn_vnni_many(int blocks, size_t apart, int rows, size_t quads,
+                  const uint8_t *in, size_t stride, const int8_t *weight,
+                  int32_t *out);
 #endif
 
 /* Compilers that know the instructions; the permission is Linux's. */
@@ -44,17 +86,13 @@ void nn_bytes_avx512(int n, const int32_t *acc, const int32_t *bias,
 #endif
 #endif
 
-/* amx.c: rows and blocks of a call. */
-#define NN_AMX_ROWS 32
-#define NN_AMX_BLOCKS 8
+/* amx.c */
 #if NN_AMX_KERNEL
 void nn_amx_open(void);
 void nn_amx_close(void);
-void nn_amx_many(int blocks, size_t apart, int rows, int taps, int quads,
-                 const uint8_t *const *in, const int8_t *weight,
+void nn_amx_many(int blocks, size_t apart, int rows, size_t quads,
+                 const uint8_t *in, size_t stride, const int8_t *weight,
                  int32_t *out);
-void nn_amx_one(int rows, int taps, int quads, const uint8_t *const *in,
-                const int8_t *weight, int32_t *out);
 #endif
 
 /* cpu.c: what AMX needs, one by one. */

@@ -95,6 +95,7 @@ typedef struct nn_whole {
   int32_t *folded;              /* bias - sum of weight * zero point */
   int8_t *packed;               /* packed.c: weights as the kernels want them */
   uint8_t *outside;             /* packed.c: a position outside of the image */
+  uint8_t *alone;               /* packed.c: what each channel's bytes become */
   int16_t *words;               /* whole.c: what it makes of them, or NULL */
   int *factor;                  /* eltwise, concat: of each bottom */
   int32_t *constant;            /* eltwise, concat: mix.c */

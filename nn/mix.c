@@ -103,8 +103,8 @@ static void mix_position(const nn_int_step *s, const mix_sources *from,
     size_t n = stride - c < MIX_PIECE ? stride - c : MIX_PIECE;
     if (l->operation == NN_PROD) {
       mix_product(w, stride, from, c, n, sum);
-      s->form->bytes((int)n, sum, none, w->multiplier, w->shift,
-                     nn_int_zero(top, 0), top->quant.max, to + c);
+      s->form->bytes(1, (int)n, sum, none, w->multiplier, w->shift,
+                     nn_int_zero(top, 0), top->quant.max, to + c, 0);
       continue;
     }
     if (l->operation == NN_MAX) {

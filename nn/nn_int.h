@@ -286,8 +286,15 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 ** come in blocks of so many. */
 #define NN_INT_BLOCK 16
 
-/* Bytes behind the last block of weights that a form with `many` may read. */
+/* Bytes behind the last block of weights that `many` may read. */
 #define NN_INT_SLACK (15 * 4 * NN_INT_BLOCK)
+
+/* Rows and blocks of a call of `many`, at most. */
+#define NN_INT_PANEL 32
+#define NN_INT_PANEL_BLOCKS 4
+/* What `many` reads of rows: quads of a whole tile, rows of one. */
+#define NN_INT_PANEL_QUADS 16
+#define NN_INT_PANEL_ROWS 16
 
 /*
 ** One set of kernels, all of which add the same integers.
@@ -299,17 +306,21 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 ** 64-byte aligned.  No sum leaves int32, whatever its order
 ** (weights/README.md).  sums wants bytes up to 127, wide takes up to 255.
 **
-** bytes: out[i] = clamp(zero + (((acc[i] + bias[i]) * m[i] + 2^(s[i]-1)) >>
-** s[i]), max) for n channels, 0 <= m, 1 <= s <= 62, acc + bias within int32.
+** bytes: out[r * stride + i] = clamp(zero + (((acc[r * NN_INT_BLOCK + i] +
+** bias[i]) * m[i] + 2^(s[i]-1)) >> s[i]), max) for n channels of each of the
+** rows, 0 <= m, 1 <= s <= 62, acc + bias within int32.  More than NN_INT_BLOCK
+** channels come in one row.
 **
-** many, which a form may have: sums and wide in one for 1 to `blocks` blocks
-** that see the same and whose weights are `apart` bytes apart, a multiple of
-** 64.  Block b's sums begin at out + b * rows * NN_INT_BLOCK, where rows is the
-** form's own; each block's place there, and out of such a form's sums and wide,
-** has room for as many rows, and those behind the call's may be written.
+** many, which a form may have: out[(b * NN_INT_PANEL + r) * NN_INT_BLOCK + o]
+** is the sum over c < 4 * quads of in[r * stride + c] * weight[b * apart + (c /
+** 4 * NN_INT_BLOCK + o) * 4 + c % 4], for 1 to NN_INT_PANEL rows and 1 to
+** NN_INT_PANEL_BLOCKS blocks, and bytes up to 255; apart is a multiple of 64.
+** Each row's quads up to a multiple of NN_INT_PANEL_QUADS may be read, and
+** those behind its own are zeros; rows up to a multiple of NN_INT_PANEL_ROWS
+** may be read, and all of out written, whatever is in them.
 **
-** open, close: what a thread does before such calls and behind them; between
-** them it does nothing else.  NULL: nothing.
+** open, close: what a thread does before calls of `many` and behind them;
+** between them it does nothing else.  NULL: nothing.
 */
 typedef struct nn_int_form {
   const char *name;
@@ -318,12 +329,12 @@ typedef struct nn_int_form {
                const int8_t *weight, int32_t *out);
   void (*wide)(int rows, int taps, int quads, const uint8_t *const *in,
                const int8_t *weight, int32_t *out);
-  void (*bytes)(int n, const int32_t *acc, const int32_t *bias,
+  void (*bytes)(int rows, int n, const int32_t *acc, const int32_t *bias,
                 const int32_t *m, const int32_t *s, int zero, int max,
-                uint8_t *out);
-  int blocks;
-  void (*many)(int blocks, size_t apart, int rows, int taps, int quads,
-               const uint8_t *const *in, const int8_t *weight, int32_t *out);
+                uint8_t *out, size_t stride);
+  void (*many)(int blocks, size_t apart, int rows, size_t quads,
+               const uint8_t *in, size_t stride, const int8_t *weight,
+               int32_t *out);
   void (*open)(void);
   void (*close)(void);
 } nn_int_form;
@@ -402,6 +413,30 @@ nn_status nn_gather_ready(nn_model *model, nn_layer *layer, nn_error *err);
 void nn_packed_run(const nn_int_step *step);
 size_t nn_packed_scratch(const nn_layer *layer);
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
+
+/* packed.c: a block of a layer's output channels: which, and what they read. */
+typedef struct nn_int_block {
+  int out, outs;    /* channels [out, out + outs) */
+  int in, ins;      /* from channels [in, in + ins) */
+  int quads;        /* which are read four at a time */
+} nn_int_block;
+
+/* Block k; how many see the same channels one after the other, and there are;
+** the taps, and the bytes of a block's weights. */
+nn_int_block nn_packed_block(const nn_layer *layer, const nn_blob *blobs,
+                             int k);
+int nn_packed_unit(const nn_layer *layer, const nn_blob *blobs);
+int nn_packed_blocks(const nn_layer *layer, const nn_blob *blobs);
+size_t nn_packed_taps(const nn_layer *layer);
+size_t nn_packed_bytes(const nn_layer *layer, const nn_blob *blobs);
+/* The sums of a block at `rows` positions become what the layer writes. */
+void nn_packed_write(const nn_int_step *step, const nn_int_block *block,
+                     int rows, size_t position, const int32_t *sums);
+
+/* panel.c: the same layers where the form has `many`; whether it is for this
+** one. */
+int nn_panel_fits(const nn_int_step *step);
+void nn_panel_run(const nn_int_step *step);
 
 /* whole.c: convolutions of 3x3 and 5x5, where words go with the form: ready()
 ** is for every layer, run() for those of which it made words. */

@@ -16,8 +16,8 @@
 **
 ** The outer loop goes over blocks of channels and the inner one over positions,
 ** so that the weights of a block stay in the cache; pointers are made for a
-** strip of positions at a time.  A form that takes many blocks at once gets
-** neighbours that see the same channels.
+** strip of positions at a time.  A form that takes many blocks at once has a way
+** of its own (panel.c).
 **
 ** Zero points cost nothing at run time: sum of w * (q - zero) + bias is the sum
 ** of w * q and a constant (nn_whole.folded).
@@ -28,20 +28,17 @@
 ** within four channels reads up to three bytes too many; what lies there, at
 ** worst behind the last blob and then this file's scratch memory, meets weights
 ** of 0.
+**
+** A filter of one tap and one channel, a scale that could not go into another
+** layer, is a table of 256 bytes for each channel.
 */
 #include <string.h>
 
 #include "floats.h"
+#include "integers.h"
 
 /* Pointers that are made at a time, unless one step needs more. */
 #define PACKED_POINTERS 8192
-
-/* A block of output channels: which, and what they read. */
-typedef struct packed_block {
-  int out, outs;    /* channels [out, out + outs) */
-  int in, ins;      /* from channels [in, in + ins) */
-  int quads;        /* which are read four at a time */
-} packed_block;
 
 /* Blocks ------------------------------------------------------------------ */
 
@@ -52,25 +49,25 @@ static int packed_shared(const nn_layer *l, const nn_blob *top) {
   return shared < l->group ? shared : l->group;
 }
 
-/* Blocks of as many groups as share one. */
-static int packed_per_unit(const nn_layer *l, const nn_blob *top) {
+/* Those of as many groups as share one. */
+int nn_packed_unit(const nn_layer *l, const nn_blob *blobs) {
+  const nn_blob *top = &blobs[l->top];
   int outputs = top->c / l->group * packed_shared(l, top);
   return (outputs + NN_INT_BLOCK - 1) / NN_INT_BLOCK;
 }
 
-static int packed_blocks(const nn_layer *l, const nn_blob *top) {
-  int shared = packed_shared(l, top);
-  return (l->group + shared - 1) / shared * packed_per_unit(l, top);
+int nn_packed_blocks(const nn_layer *l, const nn_blob *blobs) {
+  int shared = packed_shared(l, &blobs[l->top]);
+  return (l->group + shared - 1) / shared * nn_packed_unit(l, blobs);
 }
 
-static packed_block packed_get(const nn_layer *l, const nn_blob *blobs,
-                               int k) {
+nn_int_block nn_packed_block(const nn_layer *l, const nn_blob *blobs, int k) {
   const nn_blob *in = &blobs[l->bottom[0]], *top = &blobs[l->top];
   int inputs = in->c / l->group, outputs = top->c / l->group;
-  int shared = packed_shared(l, top), per_unit = packed_per_unit(l, top);
-  int first = k / per_unit * shared, part = k % per_unit * NN_INT_BLOCK;
+  int shared = packed_shared(l, top), unit = nn_packed_unit(l, blobs);
+  int first = k / unit * shared, part = k % unit * NN_INT_BLOCK;
   int groups = l->group - first < shared ? l->group - first : shared;
-  packed_block b;
+  nn_int_block b;
   b.out = first * outputs + part;
   b.outs = groups * outputs - part;
   if (b.outs > NN_INT_BLOCK) b.outs = NN_INT_BLOCK;
@@ -80,25 +77,25 @@ static packed_block packed_get(const nn_layer *l, const nn_blob *blobs,
   return b;
 }
 
-static size_t packed_taps(const nn_layer *l) {
+size_t nn_packed_taps(const nn_layer *l) {
   return (size_t)l->kernel[0] * (size_t)l->kernel[1];
 }
 
-/* Bytes of a block's weights: those of the first, which no block exceeds. */
-static size_t packed_bytes(const nn_layer *l, const nn_blob *blobs) {
-  packed_block b = packed_get(l, blobs, 0);
-  return nn_mul(packed_taps(l), (size_t)b.quads * NN_INT_BLOCK * 4);
+/* Those of the first, which no block exceeds. */
+size_t nn_packed_bytes(const nn_layer *l, const nn_blob *blobs) {
+  nn_int_block b = nn_packed_block(l, blobs, 0);
+  return nn_mul(nn_packed_taps(l), (size_t)b.quads * NN_INT_BLOCK * 4);
 }
 
 /* Packing ----------------------------------------------------------------- */
 
 /* Output channel o of the block into its lane. */
 static void packed_filter(const nn_layer *l, const nn_blob *blobs,
-                          const packed_block *b, int o, int8_t *to) {
+                          const nn_int_block *b, int o, int8_t *to) {
   int inputs = blobs[l->bottom[0]].c / l->group;
   int outputs = blobs[l->top].c / l->group;
   int first = (b->out + o) / outputs * inputs - b->in;
-  size_t taps = packed_taps(l), quads = (size_t)b->quads;
+  size_t taps = nn_packed_taps(l), quads = (size_t)b->quads;
   const int8_t *weight =
       l->whole.weight + (size_t)(b->out + o) * (size_t)inputs * taps;
   for (int c = first; c < first + inputs; c++) {
@@ -110,16 +107,44 @@ static void packed_filter(const nn_layer *l, const nn_blob *blobs,
   }
 }
 
+/* Whether each channel is made of its own at the same position alone. */
+static int packed_alone(const nn_layer *l, const nn_blob *blobs) {
+  const nn_blob *top = &blobs[l->top];
+  return l->type == NN_CONVOLUTION && nn_packed_taps(l) == 1 &&
+         l->group == top->c && l->group == blobs[l->bottom[0]].c &&
+         l->stride[0] == 1 && l->stride[1] == 1 && !l->pad[0] && !l->pad[1] &&
+         !l->pad[2] && !l->pad[3] && !top->quant.sums;
+}
+
+static nn_status packed_tables(nn_model *model, nn_layer *layer,
+                               nn_error *err) {
+  const nn_blob *top = &model->blobs[layer->top];
+  nn_whole *w = &layer->whole;
+  uint8_t *to = nn_model_alloc(model, (size_t)top->c, 256);
+  if (!to) return nn_fail(err, NN_NOMEM, "out of memory");
+  w->alone = to;
+  for (int c = 0; c < top->c; c++) {
+    for (int32_t q = 0; q < 256; q++) {
+      int32_t sum = q * w->weight[c];
+      nn_bytes_scalar(1, 1, &sum, w->folded + c, w->multiplier + c,
+                      w->shift + c, nn_int_zero(top, 0), top->quant.max, to++,
+                      0);
+    }
+  }
+  return NN_OK;
+}
+
 /* Convolutions and inner products, of which it was not done yet. */
 nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
-  if (layer->whole.packed || (layer->type != NN_CONVOLUTION &&
-                              layer->type != NN_INNER_PRODUCT)) {
+  if (layer->whole.packed || layer->whole.alone ||
+      (layer->type != NN_CONVOLUTION && layer->type != NN_INNER_PRODUCT)) {
     return NN_OK;
   }
   const nn_blob *blobs = model->blobs, *in = &blobs[layer->bottom[0]];
   nn_whole *w = &layer->whole;
-  int blocks = packed_blocks(layer, &blobs[layer->top]);
-  size_t bytes = packed_bytes(layer, blobs);
+  if (packed_alone(layer, blobs)) return packed_tables(model, layer, err);
+  int blocks = nn_packed_blocks(layer, blobs);
+  size_t bytes = nn_packed_bytes(layer, blobs);
   size_t all = nn_mul((size_t)blocks, bytes);
   if (all > SIZE_MAX - NN_INT_SLACK) all = SIZE_MAX - NN_INT_SLACK;
   /* a block may read up to three bytes behind the last channel */
@@ -132,7 +157,7 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
     w->outside[c] = (uint8_t)nn_int_zero(in, (size_t)c);
   }
   for (int k = 0; k < blocks; k++) {
-    packed_block b = packed_get(layer, blobs, k);
+    nn_int_block b = nn_packed_block(layer, blobs, k);
     for (int o = 0; o < b.outs; o++) {
       packed_filter(layer, blobs, &b, o, packed + (size_t)k * bytes);
     }
@@ -143,24 +168,17 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err) {
 
 /* Running ----------------------------------------------------------------- */
 
-/* Sums of a call of this form. */
-static size_t packed_sums(const nn_int_form *form) {
-  return (size_t)form->rows * (size_t)(form->many ? form->blocks : 1) *
-         NN_INT_BLOCK;
-}
-
 /* What any form of this CPU wants, for the passes of a model may differ. */
 size_t nn_packed_scratch(const nn_layer *layer) {
   const nn_int_form *form;
-  size_t rows = 1, sums = 1;
+  size_t rows = 1;
   for (int i = 0; (form = nn_int_kernels_for(nn_cpu_features(), i)); i++) {
     if ((size_t)form->rows > rows) rows = (size_t)form->rows;
-    if (packed_sums(form) > sums) sums = packed_sums(form);
   }
-  size_t step = nn_mul(packed_taps(layer), rows);
+  size_t step = nn_mul(nn_packed_taps(layer), rows);
   size_t pointers = step > PACKED_POINTERS ? step : PACKED_POINTERS;
   size_t bytes = nn_mul(pointers, sizeof(uint8_t *));
-  sums *= sizeof(int32_t);
+  size_t sums = rows * NN_INT_BLOCK * sizeof(int32_t);
   return bytes > SIZE_MAX - sums ? SIZE_MAX : (bytes + sums + 3) / 4;
 }
 
@@ -185,48 +203,24 @@ static void packed_point(const nn_int_step *s, size_t position, size_t apart,
   }
 }
 
-/* The sums of one block at `rows` positions become what the layer writes. */
-static void packed_write(const nn_int_step *s, const packed_block *b, int rows,
-                         size_t position, const int32_t *sums) {
+void nn_packed_write(const nn_int_step *s, const nn_int_block *b, int rows,
+                     size_t position, const int32_t *sums) {
   const nn_blob *top = &s->blobs[s->layer->top];
   const nn_whole *w = &s->layer->whole;
   const int32_t *bias = w->folded + b->out;
+  size_t at = (size_t)b->out;
+  if (!top->quant.sums) {
+    s->form->bytes(rows, b->outs, sums, bias, w->multiplier + at, w->shift + at,
+                   nn_int_zero(top, 0), top->quant.max,
+                   (uint8_t *)s->out + position * nn_int_stride(top) + at,
+                   nn_int_stride(top));
+    return;
+  }
   for (int r = 0; r < rows; r++, sums += NN_INT_BLOCK) {
-    size_t p = position + (size_t)r, at = (size_t)b->out;
-    if (top->quant.sums) {
-      int32_t *to = (int32_t *)s->out + p * (size_t)top->c + at;
-      for (int o = 0; o < b->outs; o++) to[o] = sums[o] + bias[o];
-    } else {
-      s->form->bytes(b->outs, sums, bias, w->multiplier + at, w->shift + at,
-                     nn_int_zero(top, 0), top->quant.max,
-                     (uint8_t *)s->out + p * nn_int_stride(top) + at);
-    }
+    int32_t *to = (int32_t *)s->out + (position + (size_t)r) * (size_t)top->c +
+                  at;
+    for (int o = 0; o < b->outs; o++) to[o] = sums[o] + bias[o];
   }
-}
-
-/* The sums of one to form->blocks blocks at `rows` positions. */
-static void packed_kernel(const nn_int_step *s, int count, int rows,
-                          int quads, const uint8_t *const *in,
-                          const int8_t *weight, size_t bytes, int32_t *sums) {
-  const nn_int_form *form = s->form;
-  int taps = (int)packed_taps(s->layer);
-  if (form->many) {
-    form->many(count, bytes, rows, taps, quads, in, weight, sums);
-  } else if (s->blobs[s->layer->bottom[0]].quant.max > 127) {
-    form->wide(rows, taps, quads, in, weight, sums);
-  } else {
-    form->sums(rows, taps, quads, in, weight, sums);
-  }
-}
-
-/* Blocks from k on, before `blocks`, that see what k sees and that the form
-** takes at once. */
-static int packed_together(const nn_int_step *s, int k, int blocks) {
-  int unit = packed_per_unit(s->layer, &s->blobs[s->layer->top]);
-  int count = unit - k % unit;
-  if (count > blocks - k) count = blocks - k;
-  if (!s->form->many) return 1;
-  return count < s->form->blocks ? count : s->form->blocks;
 }
 
 /* Positions [first, last) of the blocks [block, blocks), with the pointers of
@@ -235,17 +229,16 @@ static void packed_strip(const nn_int_step *s, size_t first, size_t last,
                          int block, int blocks, const uint8_t **pointers,
                          int32_t *sums) {
   const nn_layer *l = s->layer;
-  size_t taps = packed_taps(l), most = (size_t)s->form->rows;
-  size_t bytes = packed_bytes(l, s->blobs);
-  int moved = 0, count;
+  size_t taps = nn_packed_taps(l), most = (size_t)s->form->rows;
+  size_t bytes = nn_packed_bytes(l, s->blobs);
+  int wide = s->blobs[l->bottom[0]].quant.max > 127, moved = 0;
   for (size_t p = first; p < last; p++) {
     size_t tile = (p - first) / most * most, left = last - first - tile;
     packed_point(s, p, left < most ? left : most,
                  pointers + tile * taps + (p - first - tile));
   }
-  for (int k = block; k < blocks; k += count) {
-    packed_block b = packed_get(l, s->blobs, k);
-    count = packed_together(s, k, blocks);
+  for (int k = block; k < blocks; k++) {
+    nn_int_block b = nn_packed_block(l, s->blobs, k);
     if (b.in != moved) {
       for (size_t i = 0; i < (last - first) * taps; i++) {
         pointers[i] += b.in - moved;
@@ -254,13 +247,10 @@ static void packed_strip(const nn_int_step *s, size_t first, size_t last,
     }
     for (size_t p = first; p < last; p += most) {
       int rows = (int)(last - p < most ? last - p : most);
-      packed_kernel(s, count, rows, b.quads, pointers + (p - first) * taps,
-                    l->whole.packed + (size_t)k * bytes, bytes, sums);
-      for (int i = 0; i < count; i++) {
-        packed_block own = packed_get(l, s->blobs, k + i);
-        packed_write(s, &own, rows, p,
-                     sums + (size_t)i * most * NN_INT_BLOCK);
-      }
+      (wide ? s->form->wide : s->form->sums)(
+          rows, (int)taps, b.quads, pointers + (p - first) * taps,
+          l->whole.packed + (size_t)k * bytes, sums);
+      nn_packed_write(s, &b, rows, p, sums);
     }
   }
 }
@@ -271,6 +261,16 @@ static void packed_fill(const nn_blob *top, size_t positions, uint8_t *out) {
   if (top->quant.sums || c == stride) return;
   for (size_t p = 0; p < positions; p++, out += stride) {
     memset(out + c, 0, stride - c);
+  }
+}
+
+static void packed_look_up(const nn_int_step *s, size_t positions) {
+  const nn_blob *top = &s->blobs[s->layer->top];
+  const uint8_t *from = s->in[0], *table = s->layer->whole.alone;
+  uint8_t *to = s->out;
+  size_t stride = nn_int_stride(top), c = (size_t)top->c;
+  for (size_t p = 0; p < positions; p++, from += stride, to += stride) {
+    for (size_t i = 0; i < c; i++) to[i] = table[256 * i + from[i]];
   }
 }
 
@@ -293,11 +293,10 @@ static void packed_task(void *context, size_t task, int worker) {
     sums = (int32_t *)(void *)(s->private_scratch +
                                (size_t)worker * NN_FLOAT_SCRATCH);
   }
-  if (s->form->open) s->form->open();
   packed_strip(s, first, last < job->positions ? last : job->positions, block,
-               end, (const uint8_t **)(void *)(sums + packed_sums(s->form)),
+               end, (const uint8_t **)(void *)(sums + (size_t)s->form->rows *
+                                                          NN_INT_BLOCK),
                sums);
-  if (s->form->close) s->form->close();
 }
 
 void nn_packed_run(const nn_int_step *s) {
@@ -306,9 +305,9 @@ void nn_packed_run(const nn_int_step *s) {
   size_t rows = (size_t)s->form->rows, threads = (size_t)nn_team_size(s->team);
   job.step = s;
   job.positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
-  job.strip = PACKED_POINTERS / (packed_taps(s->layer) * rows) * rows;
+  job.strip = PACKED_POINTERS / (nn_packed_taps(s->layer) * rows) * rows;
   if (job.strip < rows) job.strip = rows;
-  job.blocks = job.part = packed_blocks(s->layer, top);
+  job.blocks = job.part = nn_packed_blocks(s->layer, s->blobs);
   job.alone = threads == 1 || nn_packed_scratch(s->layer) > NN_FLOAT_SCRATCH;
   if (!job.alone) {
     size_t share = (job.positions + 2 * threads - 1) / (2 * threads);
@@ -321,8 +320,12 @@ void nn_packed_run(const nn_int_step *s) {
     job.part = (job.blocks + parts - 1) / parts;
   }
   size_t parts = (size_t)((job.blocks + job.part - 1) / job.part);
-  if (s->layer->whole.words && nn_words_of(s->form)) {
+  if (s->layer->whole.alone) {
+    packed_look_up(s, job.positions);
+  } else if (s->layer->whole.words && nn_words_of(s->form)) {
     nn_whole_run(s);
+  } else if (nn_panel_fits(s)) {
+    nn_panel_run(s);
   } else {
     nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,
                 &job);

@@ -373,19 +373,23 @@ static inline void whole_sums(const int32_t *m, size_t apart,
   }
 }
 
-/* Outputs [o, o + n) of a position become what the layer writes. */
-static void whole_write(const whole_job *job, size_t position, size_t o,
-                        size_t n, const int32_t *sums) {
+/* Outputs [o, o + n) of one or two positions become what the layer writes. */
+static void whole_write(const whole_job *job, size_t position, int positions,
+                        size_t o, size_t n, int32_t (*sums)[NN_INT_BLOCK]) {
   const nn_int_step *s = job->step;
   const nn_whole *w = &job->layer->whole;
   const nn_blob *top = job->top;
-  if (top->quant.sums) {
-    int32_t *to = (int32_t *)s->out + position * (size_t)top->c + o;
-    for (size_t i = 0; i < n; i++) to[i] = sums[i] + w->folded[o + i];
-  } else {
-    s->form->bytes((int)n, sums, w->folded + o, w->multiplier + o,
+  size_t stride = nn_int_stride(top);
+  if (!top->quant.sums) {
+    s->form->bytes(positions, (int)n, *sums, w->folded + o, w->multiplier + o,
                    w->shift + o, nn_int_zero(top, 0), top->quant.max,
-                   (uint8_t *)s->out + position * nn_int_stride(top) + o);
+                   (uint8_t *)s->out + position * stride + o, stride);
+    return;
+  }
+  for (int k = 0; k < positions; k++) {
+    int32_t *to = (int32_t *)s->out + (position + (size_t)k) * (size_t)top->c +
+                  o;
+    for (size_t i = 0; i < n; i++) to[i] = sums[k][i] + w->folded[o + i];
   }
 }
 
@@ -401,10 +405,9 @@ static void whole_outputs(const whole_job *job, size_t tile, size_t n,
     size_t y = t / job->wide % job->high * 2, x = t % job->wide * 2;
     size_t row = (job->first + t / (job->wide * job->high)) * h + y;
     whole_sums(m, n * NN_INT_BLOCK, sums);
-    for (size_t i = 0; i < 4; i++) {
-      if (y + i / 2 >= h || x + i % 2 >= w) continue;
-      whole_write(job, (row + i / 2) * w + x + i % 2, o,
-                  left < NN_INT_BLOCK ? left : NN_INT_BLOCK, sums[i]);
+    for (size_t i = 0; i < 2 && y + i < h; i++) {
+      whole_write(job, (row + i) * w + x, x + 1 < w ? 2 : 1, o,
+                  left < NN_INT_BLOCK ? left : NN_INT_BLOCK, sums + 2 * i);
     }
   }
 }

@@ -116,7 +116,7 @@ $(T)/bench_decode: $(NN_OBJ)
 E := build/emulated
 EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
               test_floats test_integer test_planes test_codes \
-              test_features test_halves test_tiles)
+              test_features test_halves test_quantise test_tiles)
 EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
 $(E)/obj/%.o: %.c $(wildcard tests/emulated/*.h)
@@ -131,6 +131,7 @@ EMULATED_OBJ := $(EMULATED_NN) $(E)/tiles.o \
 $(E)/%: tests/unit/%.c $(EMULATED_OBJ)
 	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka -lsqlite3 \
 	  $(LDLIBS)
+$(E)/test_quantise: $(QUANTISE:%.c=$(B)/obj/%.o)
 $(E)/test_tiles: tests/emulated/test_tiles.c $(EMULATED_OBJ)
 	$(CC) -O2 -g $(TEST_OPTIONS) -o $@ $^ $(BLAS_LIBS) -lcmocka $(LDLIBS)
 # The extension on a CPU that has everything.

@@ -18,6 +18,7 @@
 
 #include <stdio.h>
 
+#include "../nn/floats.h"
 #include "../nn/writer.h"
 
 /* The largest of a weight, in units. */

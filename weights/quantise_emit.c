@@ -155,11 +155,14 @@ static nn_status emit_run(quantise *q, quantise_node *node) {
   size_t slots = nn_int_scratch(layer, q->draft->blobs);
   node->bytes = emit_bytes(q, &q->draft->blobs[node->made]);
   if (!node->bytes) return q->err->status;
-  step.scratch = nn_alloc(&nn_memory_libc, nn_mul(slots, 4));
-  if (!step.scratch) return nn_fail(q->err, NN_NOMEM, "out of memory");
+  float *scratch = nn_alloc(&nn_memory_libc,
+                            nn_mul(slots, 4) + NN_FLOAT_SCRATCH * 4);
+  if (!scratch) return nn_fail(q->err, NN_NOMEM, "out of memory");
+  step.private_scratch = scratch;
+  step.scratch = scratch + NN_FLOAT_SCRATCH;
   step.out = node->bytes;
   nn_int_fast(&step);
-  nn_free(&nn_memory_libc, step.scratch);
+  nn_free(&nn_memory_libc, scratch);
   return NN_OK;
 }
 

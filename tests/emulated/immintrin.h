@@ -61,6 +61,18 @@ static inline __m512i emulated_srav_64(__m512i a, __m512i n) {
 #undef _mm512_srav_epi64
 #define _mm512_srav_epi64 emulated_srav_64
 
+static inline __m128i emulated_saturated_8(__m512i a) {
+  uint32_t x[16];
+  uint8_t y[16];
+  __m128i v;
+  memcpy(x, &a, sizeof(x));
+  for (int i = 0; i < 16; i++) y[i] = (uint8_t)(x[i] > 255 ? 255 : x[i]);
+  memcpy(&v, y, sizeof(v));
+  return v;
+}
+#undef _mm512_cvtusepi32_epi8
+#define _mm512_cvtusepi32_epi8 emulated_saturated_8
+
 static inline __m512d emulated_widened(__m256 a) {
   float x[8];
   double y[8];

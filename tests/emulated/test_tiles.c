@@ -131,15 +131,15 @@ static void products(void **state) {
 
 static void without_configuration(void **state) {
   (void)state;
-  _Alignas(64) int8_t weight[64 + NN_INT_SLACK] = {0};
-  int32_t out[NN_AMX_ROWS * NN_INT_BLOCK];
-  const uint8_t in[4] = {0};
-  const uint8_t *from[1] = {in};
+  static _Alignas(64) int8_t weight[NN_INT_BYTES + NN_INT_SLACK];
+  static const uint8_t in[NN_INT_PANEL_ROWS * 4 * NN_INT_PANEL_QUADS];
+  static int32_t out[NN_INT_PANEL * NN_INT_BLOCK];
+  const size_t stride = 4 * NN_INT_PANEL_QUADS;
   const nn_int_form *form = nn_int_kernels(-1);
   assert_string_equal(form->name, "amx");
-  FAULTS("tiles are used", form->sums(1, 1, 1, from, weight, out));
+  FAULTS("tiles are used", form->many(1, 0, 1, 1, in, stride, weight, out));
   form->open();
-  form->sums(1, 1, 1, from, weight, out);
+  form->many(1, 0, 1, 1, in, stride, weight, out);
   form->close();
   assert_int_equal(emulated_tiles_held(), 0);
 }
@@ -157,9 +157,10 @@ static nn_model *open_net(const net *t, uint8_t **file) {
   return model;
 }
 
-/* Each blob by NN_AMX on so many threads, which the definition gives too. */
-static void check_pass(net *t, const nn_model *model, const float *input,
-                       int batch, int threads) {
+/* Each blob on so many threads, by AMX or by VNNI, which the definition gives
+** too. */
+static void check_pass(net *t, const nn_model *model, nn_engine engine,
+                       const float *input, int batch, int threads) {
   nn_error err;
   size_t in = net_size(&t->blobs[0]);
   float *out[NET_MAX + 1];
@@ -169,9 +170,9 @@ static void check_pass(net *t, const nn_model *model, const float *input,
     out[b] = net_alloc(net_size(&t->blobs[b]) * (size_t)batch, sizeof(float));
   }
   long before = emulated_tiles_products();
-  assert_int_equal(nn_run_team(&nn_memory_libc, model, NN_AMX, threads, input,
+  assert_int_equal(nn_run_team(&nn_memory_libc, model, engine, threads, input,
                                batch, blobs, t->count + 1, out, &err), NN_OK);
-  assert_true(emulated_tiles_products() > before);
+  assert_int_equal(emulated_tiles_products() > before, engine == NN_AMX);
   assert_int_equal(emulated_tiles_held(), 0);
   for (int i = 0; i < batch; i++) {
     net_run(t, input + (size_t)i * in);
@@ -200,7 +201,8 @@ static void check_net(net *t, int batch) {
       input[i] = kind ? (float)(255 * (kind - 1))
                       : (float)builder_pick(&t->b, 0, 255);
     }
-    check_pass(t, model, input, batch, 1 + kind);
+    check_pass(t, model, kind == 1 ? NN_FAST : NN_AMX, input, batch, 1 + kind);
+    if (!kind) check_pass(t, model, NN_FAST, input, batch, 2);
   }
   free(input);
   nn_model_close(model);
@@ -244,6 +246,22 @@ static void batches(void **state) {
   }
 }
 
+/* Rows of which 16 and no longer 32 fit a task's memory, that are read where
+** they lie and that are not, and such of which not even 16 do. */
+static void long_rows(void **state) {
+  static const int input[][3] = {{64, 12, 12}, {60, 12, 13}, {64, 16, 17}};
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    net t;
+    net_open(&t, (uint64_t)i, input[i][0], input[i][1], input[i][2]);
+    t.outputs = 33;
+    net_add(&t, NN_INNER_PRODUCT, 1, (int[]){0}, 0);
+    net_add(&t, NN_INNER_PRODUCT, 1, (int[]){1}, 0);
+    check_net(&t, 33);
+    net_close(&t);
+  }
+}
+
 /* NN_FAST leaves the tiles alone: they are another's to ask for. */
 static void only_when_asked(void **state) {
   (void)state;
@@ -275,6 +293,7 @@ int main(void) {
       cmocka_unit_test(without_configuration),
       cmocka_unit_test(shapes),
       cmocka_unit_test(batches),
+      cmocka_unit_test(long_rows),
       cmocka_unit_test(only_when_asked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ typedef struct net {
   int outputs;         /* of filters to come, as near as groups let; 0: any */
   int filter[2];       /* convolutions have these kernels and strides, */
   int strides[2];      /* which are 1 where they are 0, */
-  int groups, each;    /* and so many groups and outputs of a group; or 0 */
+  int groups, each;    /* and so many groups and outputs of a group; or 0; */
+  int unpadded;        /* 1: and no padding */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
   int count;
@@ -202,6 +203,7 @@ static inline void net_geometry(net *t, net_layer *l, const net_blob *in,
       l->d[i] = builder_pick(b, 0, 3) ? 1 : builder_pick(b, 2, 3);
       l->p[i] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
       l->p[i + 2] = builder_pick(b, 0, pool ? l->k[i] - 1 : 3);
+      if (!pool && t->unpadded) l->p[i] = l->p[i + 2] = 0;
       if (!pool && t->filter[i]) {
         l->k[i] = t->filter[i];
         l->s[i] = t->strides[i] ? t->strides[i] : 1;

@@ -81,9 +81,10 @@ static int8_t one_weight(int kind, size_t i) {
 }
 
 /* The sums of a block as the definition has them. */
-static void check_sums(const nn_int_form *form, const char *how, int rows,
-                       int taps, int quads, const uint8_t *const *from,
-                       const int8_t *weight, const int32_t *got) {
+static void check_sums(const nn_int_form *form, const char *how, int kind,
+                       int rows, int taps, int quads,
+                       const uint8_t *const *from, const int8_t *weight,
+                       const int32_t *got) {
   for (int r = 0; r < rows; r++)
     for (int o = 0; o < NN_INT_BLOCK; o++) {
       int64_t sum = 0;
@@ -95,42 +96,23 @@ static void check_sums(const nn_int_form *form, const char *how, int rows,
           sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
       }
       if (got[r * NN_INT_BLOCK + o] != sum)
-        fail_msg("%s, %s, %d rows, %d taps, %d quads: row %d, output %d is %d "
-                 "instead of %lld", form->name, how, rows, taps, quads, r, o,
-                 (int)got[r * NN_INT_BLOCK + o], (long long)sum);
+        fail_msg("%s, %s, kind %d, %d rows, %d taps, %d quads: row %d, output "
+                 "%d is %d instead of %lld", form->name, how, kind, rows, taps,
+                 quads, r, o, (int)got[r * NN_INT_BLOCK + o], (long long)sum);
     }
 }
 
-static void run_kernel(const nn_int_form *form, int wide, int blocks,
-                       size_t apart, int rows, int taps, int quads,
-                       const uint8_t *const *from, const int8_t *weight,
-                       int32_t *out) {
-  if (form->open) form->open();
-  if (blocks)
-    form->many(blocks, apart, rows, taps, quads, from, weight, out);
-  else
-    (wide ? form->wide : form->sums)(rows, taps, quads, from, weight, out);
-  if (form->close) form->close();
-}
-
-/* One call of one form: of sums or wide, or where there are blocks, of many.
-** Rows lie anywhere in a pool of bytes, over each other and of any alignment,
-** two of them at its ends, and some are the same.  Behind the weights are as
-** few bytes as may be read, of which nothing may be seen, and behind the sums
-** of a form that takes a block at a time none. */
-static void check_blocks(const nn_int_form *form, int wide, int kind,
-                         int blocks, int rows, int taps, int quads) {
-  char how[64];
+/* One call of one form, of sums or wide.  Rows lie anywhere in a pool of bytes,
+** over each other and of any alignment, two of them at its ends, and some are
+** the same.  Behind the weights and the sums nothing may be touched. */
+static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
+                       int taps, int quads) {
   size_t n = 4 * (size_t)quads, pointers = (size_t)taps * (size_t)rows;
-  size_t pool_size = n + 301, each = blocks > 1 ? (size_t)blocks : 1;
-  size_t one = (size_t)taps * n * NN_INT_BLOCK;
-  size_t apart = one + 64 * (size_t)test_below(&rng, 3);
-  size_t weights = (each - 1) * apart + one;
-  size_t room = (size_t)(form->many ? form->rows : rows) * NN_INT_BLOCK;
+  size_t pool_size = n + 301, weights = (size_t)taps * n * NN_INT_BLOCK;
   guarded pool = guard(pool_size);
-  guarded weight = guard(weights + (form->many ? NN_INT_SLACK : 0));
+  guarded weight = guard(weights);
   guarded in = guard(pointers * sizeof(uint8_t *));
-  guarded out = guard(each * room * 4);
+  guarded out = guard((size_t)rows * NN_INT_BLOCK * 4);
   const uint8_t **from = (const uint8_t **)in.p;
   for (size_t i = 0; i < pool_size; i++)
     pool.p[i] = activation(kind, wide ? 255 : 127);
@@ -140,25 +122,53 @@ static void check_blocks(const nn_int_form *form, int wide, int kind,
     from[i] = i % 4 == 3 ? from[i - 1] : pool.p + test_below(&rng, 302);
   from[test_below(&rng, pointers)] = pool.p;
   from[test_below(&rng, pointers)] = pool.p + 301;
-
-  run_kernel(form, wide, blocks, apart, rows, taps, quads, from,
-             (const int8_t *)weight.p, (int32_t *)out.p);
-  for (size_t b = 0; b < each; b++) {
-    snprintf(how, sizeof(how), "%s, kind %d, block %d of %d",
-             wide ? "wide" : "sums", kind, (int)b, blocks);
-    check_sums(form, how, rows, taps, quads, from,
-               (const int8_t *)weight.p + b * apart,
-               (const int32_t *)out.p + b * room);
-  }
+  (wide ? form->wide : form->sums)(rows, taps, quads, from,
+                                   (const int8_t *)weight.p, (int32_t *)out.p);
+  check_sums(form, wide ? "wide" : "sums", kind, rows, taps, quads, from,
+             (const int8_t *)weight.p, (const int32_t *)out.p);
   unguard(pool);
   unguard(weight);
   unguard(in);
   unguard(out);
 }
 
-static void check_tile(const nn_int_form *form, int wide, int kind, int rows,
-                       int taps, int quads) {
-  check_blocks(form, wide, kind, 0, rows, taps, quads);
+static size_t up_to(size_t n, size_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+/* One call of `many`.  Behind rows, quads, weights and sums are as few bytes as
+** may be read or written, of which nothing may be seen. */
+static void check_blocks(const nn_int_form *form, int kind, int blocks,
+                         int rows, int quads) {
+  size_t n = 4 * (size_t)quads, one = n * NN_INT_BLOCK;
+  size_t row = up_to(n, 4 * NN_INT_PANEL_QUADS);
+  size_t stride = row + test_below(&rng, 99);
+  size_t apart = one + 64 * test_below(&rng, 3);
+  size_t all = up_to((size_t)rows, NN_INT_PANEL_ROWS);
+  size_t weights = (size_t)(blocks - 1) * apart + one;
+  guarded in = guard((all - 1) * stride + row);
+  guarded weight = guard(weights + NN_INT_SLACK);
+  guarded out = guard((size_t)blocks * NN_INT_PANEL * NN_INT_BLOCK * 4);
+  const uint8_t *from[NN_INT_PANEL];
+  for (size_t i = 0; i < (all - 1) * stride + row; i++)
+    in.p[i] = activation(kind, 255);
+  for (int r = 0; r < rows; r++) {
+    from[r] = in.p + (size_t)r * stride;
+    memset(in.p + (size_t)r * stride + n, 0, row - n);
+  }
+  for (size_t i = 0; i < weights; i++)
+    ((int8_t *)weight.p)[i] = one_weight(kind, i);
+  if (form->open) form->open();
+  form->many(blocks, apart, rows, (size_t)quads, in.p, stride,
+             (const int8_t *)weight.p, (int32_t *)out.p);
+  if (form->close) form->close();
+  for (int b = 0; b < blocks; b++)
+    check_sums(form, "many", kind, rows, 1, quads, from,
+               (const int8_t *)weight.p + (size_t)b * apart,
+               (const int32_t *)out.p + b * NN_INT_PANEL * NN_INT_BLOCK);
+  unguard(in);
+  unguard(weight);
+  unguard(out);
 }
 
 /* Every number of rows, small numbers of quads and taps of all sorts. */
@@ -188,28 +198,21 @@ static void tiles_of_every_size(void **state) {
     }
 }
 
-/* Every number of blocks, with rows and quads around where a tile ends, and
-** filters around where what is gathered at a time does. */
+/* Every number of blocks and rows, and quads around where a tile ends. */
 static void many_blocks(void **state) {
   (void)state;
   static const int quads[] = {1, 2, 15, 16, 17, 31, 32, 33, 255, 256, 257, 530};
-  static const int taps[] = {1, 9, 25, 36, 121};
   const nn_int_form *form;
   for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++) {
     if (!form->many) continue;
-    for (int blocks = 1; blocks <= form->blocks; blocks++) {
+    for (int blocks = 1; blocks <= NN_INT_PANEL_BLOCKS; blocks++) {
       for (int kind = 0; kind < KINDS; kind++)
-        check_blocks(form, 1, kind, blocks, form->rows, 9, 3);
-      for (int rows = 1; rows <= form->rows; rows++)
-        check_blocks(form, 1, RANDOM, blocks, rows, 2, 7);
+        check_blocks(form, kind, blocks, NN_INT_PANEL, 27);
+      for (int rows = 1; rows <= NN_INT_PANEL; rows++)
+        check_blocks(form, RANDOM, blocks, rows, 14);
       for (int k = 0; k < 12; k++)
-        check_blocks(form, k % 2, EXTREMES, blocks,
-                     1 + (int)test_below(&rng, (uint64_t)form->rows), 1,
-                     quads[k]);
-      for (int k = 0; k < 5; k++)
-        check_blocks(form, k % 2, RANDOM, blocks,
-                     1 + (int)test_below(&rng, (uint64_t)form->rows), taps[k],
-                     1 + (int)test_below(&rng, 20));
+        check_blocks(form, EXTREMES, blocks,
+                     1 + (int)test_below(&rng, NN_INT_PANEL), quads[k]);
     }
   }
 }
@@ -332,34 +335,48 @@ typedef struct channels {
   guarded acc, bias, m, s, out;
 } channels;
 
-/* Shift 0: each channel has its own. */
-static void check_bytes(const nn_int_form *form, int n, int shift) {
-  size_t size = 4 * (size_t)n;
-  channels c = {guard(size), guard(size), guard(size), guard(size),
-                guard((size_t)n)};
-  int32_t *acc = (int32_t *)c.acc.p, *bias = (int32_t *)c.bias.p;
+static void some_channels(int n, int least, int most, int32_t *bias,
+                          int32_t *m, int32_t *s) {
+  for (int i = 0; i < n; i++) {
+    m[i] = some_multiplier();
+    s[i] = least + (int32_t)test_below(&rng, (uint64_t)(most - least) + 1);
+    bias[i] = test_below(&rng, 3) ? (int32_t)test_random(&rng) : 0;
+  }
+}
+
+/* Shifts from `least` to `most`.  What lies between two rows stays. */
+static void check_bytes(const nn_int_form *form, int rows, int n, int least,
+                        int most) {
+  size_t size = 4 * (size_t)n, stride = (size_t)n + test_below(&rng, 9);
+  size_t before = (size_t)rows - 1;
+  channels c = {guard(4 * NN_INT_BLOCK * before + size), guard(size),
+                guard(size), guard(size), guard(before * stride + (size_t)n)};
+  int32_t *bias = (int32_t *)c.bias.p;
   int32_t *m = (int32_t *)c.m.p, *s = (int32_t *)c.s.p;
   int max = 1 + (int)test_below(&rng, 255);
   int zero = (int)test_below(&rng, (uint64_t)max + 1);
-  for (int i = 0; i < n; i++) {
-    m[i] = some_multiplier();
-    s[i] = shift ? shift : 1 + (int32_t)test_below(&rng, 62);
-    int64_t sum = some_sum(m[i], s[i], zero, max);
-    int64_t part = (int32_t)test_random(&rng);
-    if (test_below(&rng, 3) == 0) part = 0;
-    part = limited(part, sum > 0 ? sum - INT32_MAX : INT32_MIN,
-                   sum < 0 ? sum - INT32_MIN : INT32_MAX);
-    bias[i] = (int32_t)part;
-    acc[i] = (int32_t)(sum - part);
+  some_channels(n, least, most, bias, m, s);
+  for (int j = 0; j < rows * n; j++) {
+    int64_t b = bias[j % n];
+    int64_t acc = some_sum(m[j % n], s[j % n], zero, max) - b;
+    acc = limited(acc, INT32_MIN - (b < 0 ? b : 0),
+                  INT32_MAX - (b > 0 ? b : 0));
+    ((int32_t *)c.acc.p)[j / n * NN_INT_BLOCK + j % n] = (int32_t)acc;
   }
-  form->bytes(n, acc, bias, m, s, zero, max, c.out.p);
-  for (int i = 0; i < n; i++) {
-    int expected = requantised(acc[i], bias[i], m[i], s[i], zero, max);
-    if (c.out.p[i] != expected)
-      fail_msg("%s: channel %d of %d, (%d + %d) * %d >> %d, zero %d, max %d: "
-               "%d instead of %d", form->name, i, n, (int)acc[i], (int)bias[i],
-               (int)m[i], (int)s[i], zero, max, c.out.p[i], expected);
+  form->bytes(rows, n, (int32_t *)c.acc.p, bias, m, s, zero, max, c.out.p,
+              stride);
+  for (int j = 0; j < rows * n; j++) {
+    int32_t acc = ((int32_t *)c.acc.p)[j / n * NN_INT_BLOCK + j % n];
+    int i = j % n, got = c.out.p[(size_t)(j / n) * stride + (size_t)i];
+    int expected = requantised(acc, bias[i], m[i], s[i], zero, max);
+    if (got != expected)
+      fail_msg("%s: row %d, channel %d of %d, (%d + %d) * %d >> %d, zero %d, "
+               "max %d: %d instead of %d", form->name, j / n, i, n, (int)acc,
+               (int)bias[i], (int)m[i], (int)s[i], zero, max, got, expected);
   }
+  for (size_t r = 0; r < before; r++)
+    for (size_t i = (size_t)n; i < stride; i++)
+      assert_int_equal(c.out.p[r * stride + i], CANARY);
   unguard(c.acc);
   unguard(c.bias);
   unguard(c.m);
@@ -372,7 +389,17 @@ static void bytes_of_every_count(void **state) {
   const nn_int_form *form;
   for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
     for (int n = 1; n <= 70; n++)
-      for (int k = 0; k < 10; k++) check_bytes(form, n, 0);
+      for (int k = 0; k < 10; k++)
+        check_bytes(form, 1, n, k % 2 ? 32 : 1, 62);
+}
+
+static void bytes_of_rows(void **state) {
+  (void)state;
+  const nn_int_form *form;
+  for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
+    for (int n = 1; n <= NN_INT_BLOCK; n++)
+      for (int k = 0; k < 20; k++)
+        check_bytes(form, 2 + (int)test_below(&rng, 40), n, k % 2 ? 32 : 1, 62);
 }
 
 static void bytes_of_every_shift(void **state) {
@@ -380,7 +407,7 @@ static void bytes_of_every_shift(void **state) {
   const nn_int_form *form;
   for (int i = 0; (form = nn_int_kernels(i)) != NULL; i++)
     for (int shift = 1; shift <= 62; shift++)
-      for (int k = 0; k < 5; k++) check_bytes(form, 400, shift);
+      for (int k = 0; k < 5; k++) check_bytes(form, 1, 400, shift, shift);
 }
 
 /* Every sum of the smallest and the largest, with every multiplier there is at
@@ -400,7 +427,8 @@ static void bytes_at_the_ends(void **state) {
           int32_t bias[8] = {0}, m[8], s[8];
           uint8_t out[8];
           for (int c = 0; c < 8; c++) m[c] = multipliers[k], s[c] = shift;
-          form->bytes(8, sums, bias, m, s, limits[j][0], limits[j][1], out);
+          form->bytes(1, 8, sums, bias, m, s, limits[j][0], limits[j][1], out,
+                      0);
           for (int c = 0; c < 8; c++)
             assert_int_equal(out[c], requantised(sums[c], 0, m[c], shift,
                                                  limits[j][0], limits[j][1]));
@@ -517,6 +545,7 @@ int main(void) {
       cmocka_unit_test(largest_sums),
       cmocka_unit_test(pairs_of_words),
       cmocka_unit_test(bytes_of_every_count),
+      cmocka_unit_test(bytes_of_rows),
       cmocka_unit_test(bytes_of_every_shift),
       cmocka_unit_test(bytes_at_the_ends),
       cmocka_unit_test(every_cpu),

@@ -306,6 +306,24 @@ static void test_cut_strides(void **state) {
   }
 }
 
+/* Filters of one tap and one channel, of bytes of either kind. */
+static void test_scales(void **state) {
+  (void)state;
+  for (int i = 0; i < 40; i++) {
+    net t;
+    int channels = 1 + i % 19;
+    net_open(&t, (uint64_t)i + 1200, channels, 1 + i % 6, 7);
+    t.filter[0] = t.filter[1] = t.unpadded = 1;
+    t.groups = channels;
+    t.each = 1;
+    t.extreme = i % 4;
+    net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, 0);
+    net_add(&t, NN_CONVOLUTION, 1, (int[]){1}, i % 5 == 4);
+    check_net(&t, 1 + i % 3);
+    net_close(&t);
+  }
+}
+
 /* Deep filters, over the depth that floats add exactly, and wide ones. */
 static void test_large(void **state) {
   (void)state;
@@ -524,6 +542,7 @@ int main(void) {
       cmocka_unit_test(test_saturating),
       cmocka_unit_test(test_cut_filters),
       cmocka_unit_test(test_cut_strides),
+      cmocka_unit_test(test_scales),
       cmocka_unit_test(test_large),
       cmocka_unit_test(test_broadcasting),
       cmocka_unit_test(test_graphs),

@@ -517,7 +517,8 @@ static void test_pictures(void **state) {
   refused(&b, "layer a: a picture gives a value that is no number");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc > 1) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_caffe),    cmocka_unit_test(test_mobile),
       cmocka_unit_test(test_shuffle),  cmocka_unit_test(test_again),
