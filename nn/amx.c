@@ -18,20 +18,23 @@
 ** Activations.  A tile wants its rows at equal distances, and gets them: what
 ** the positions of a convolution see is gathered (panel.c), all taps one after
 ** the other as the weights have them, so that nothing is lost at the end of a
-** tap; the bytes behind the last quad are zeros, and so it does not matter that
-** the last tile of weights reaches into the next block, or into the slack behind
-** the last one.
+** tap; the bytes behind the last quad are zeros, and so it does not matter
+** that the last tile of weights reaches into the next block, or into the slack
+** behind the last one.
 **
-** A call takes two tiles of rows by two blocks at a time: four sums, four loads
-** for four products.  All eight tiles are in use, all whole, so one configuration
-** serves every shape; of rows that are missing the sums are not looked at.
+** A call takes two tiles of rows by two blocks at a time: four sums, four
+** loads for four products.  All eight tiles are in use, all whole, so one
+** configuration serves every shape; of rows that are missing the sums are not
+** looked at.
 **
-** What it costs (Xeon of the fifth generation, cycles): a product of 16384
-** multiply-adds 17, also one that waits for the last, a load of a tile 9 from the
-** first cache and 22 from the second, four stores 70; so 69 for four products
-** and 85 to 90 with their loads, from either cache, whatever is fetched ahead;
-** a call of nine steps (64 channels by 3 x 3) 111 for each, since it ends with
-** stores, and its bytes (requantise.c) half as much again.
+** What it costs in cycles (Xeon of the fifth generation): a product of 16384
+** multiply-adds 17, also where it waits for the one before, a load of a tile 9
+** from the first cache and 22 from the second, four stores 70.  So a step of
+** four products takes 69 and with its loads 85 to 90, from either cache,
+** whatever is fetched ahead; of a call of nine steps (64 channels by 3 x 3)
+** each takes 111, since it ends with stores, and to make bytes of the sums
+** (requantise.c) half as much again.  bench_integer prints 71 to 92 % of the
+** peak from 144 quads on, half of it with 32 and a fifth with nine.
 **
 ** Tiles are configured before a task of panel.c and released behind it, on the
 ** thread that runs it: a worker that waits, and the host's threads, have none.

@@ -15,6 +15,9 @@
 #include "floats.h"
 
 #define BYTES_POSITIONS 64   /* of a task */
+/* LRN: channels at once, and those around one on either side, at most. */
+#define BYTES_LRN_PIECE 256
+#define BYTES_LRN_HALF 8
 
 static size_t bytes_positions(const nn_int_step *s, const nn_blob *blob) {
   return (size_t)s->n * (size_t)blob->h * (size_t)blob->w;
@@ -169,6 +172,54 @@ static void bytes_lrn_at(const nn_int_step *s, const uint8_t *from,
   memset(to + in->c, 0, nn_int_stride(in) - (size_t)in->c);
 }
 
+/* Whether channels may go by many at once: few are around one, and all have the
+** same zero point. */
+static int bytes_lrn_together(const nn_layer *l, const nn_blob *in) {
+  const nn_quant *q = &in->quant;
+  return l->local_size / 2 <= BYTES_LRN_HALF && q->span >= (size_t)in->c;
+}
+
+/* Channels [c, c + n) of one position. */
+static void bytes_lrn_some(const nn_int_step *s, const uint8_t *from, int c,
+                           int n, uint8_t *to) {
+  static const int32_t none[BYTES_LRN_PIECE];
+  const nn_layer *l = s->layer;
+  const nn_whole *w = &l->whole;
+  const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
+  int32_t value[BYTES_LRN_PIECE + 2 * BYTES_LRN_HALF];
+  uint32_t square[BYTES_LRN_PIECE + 2 * BYTES_LRN_HALF];
+  uint32_t sum[BYTES_LRN_PIECE], last = (uint32_t)w->entries - 1;
+  int32_t factor[BYTES_LRN_PIECE], right[BYTES_LRN_PIECE];
+  int half = l->local_size / 2, all = n + 2 * half, zero = nn_int_zero(in, 0);
+  int begin = c < half ? half - c : 0, end = in->c - c + half;
+  if (end > all) end = all;
+  for (int i = 0; i < begin; i++) value[i] = 0;
+  for (int i = begin; i < end; i++) value[i] = from[c - half + i] - zero;
+  for (int i = end; i < all; i++) value[i] = 0;
+  for (int i = 0; i < all; i++) square[i] = (uint32_t)(value[i] * value[i]);
+  for (int i = 0; i < n; i++) sum[i] = square[i];
+  for (int k = 1; k < l->local_size; k++) {
+    for (int i = 0; i < n; i++) sum[i] += square[i + k];
+  }
+  for (int i = 0; i < n; i++) {
+    uint32_t entry = sum[i] >> w->sum_shift;
+    factor[i] = w->table[entry < last ? entry : last];
+    right[i] = w->right;
+  }
+  s->form->bytes(1, n, value + half, none, factor, right, nn_int_zero(top, 0),
+                 top->quant.max, to + c, 0);
+}
+
+static void bytes_lrn_position(const nn_int_step *s, const uint8_t *from,
+                               uint8_t *to) {
+  const nn_blob *in = &s->blobs[s->layer->bottom[0]];
+  for (int c = 0, n; c < in->c; c += n) {
+    n = in->c - c < BYTES_LRN_PIECE ? in->c - c : BYTES_LRN_PIECE;
+    bytes_lrn_some(s, from, c, n, to);
+  }
+  memset(to + in->c, 0, nn_int_stride(in) - (size_t)in->c);
+}
+
 static void bytes_lrn_task(void *context, size_t task, int worker) {
   const nn_int_step *s = context;
   const nn_blob *in = &s->blobs[s->layer->bottom[0]];
@@ -176,9 +227,11 @@ static void bytes_lrn_task(void *context, size_t task, int worker) {
   size_t p = task * BYTES_POSITIONS, end = p + BYTES_POSITIONS;
   const uint8_t *from = s->in[0];
   uint8_t *to = s->out;
+  int together = bytes_lrn_together(s->layer, in);
   (void)worker;
   for (; p < end && p < positions; p++) {
-    bytes_lrn_at(s, from + p * stride, to + p * stride);
+    if (together) bytes_lrn_position(s, from + p * stride, to + p * stride);
+    else bytes_lrn_at(s, from + p * stride, to + p * stride);
   }
 }
 

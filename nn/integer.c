@@ -3,14 +3,14 @@
 **
 ** Nearly all the time of img_hash under an integer model goes into one loop:
 ** products of activations (bytes without sign) and weights (bytes with sign),
-** added in 32 bits.  It is here once in plain C, which is the reference, and
-** once for each instruction set that does it faster:
+** added in 32 bits.  There is one in plain C, which is the reference, and one
+** for each instruction set that does it faster:
 **
 **   scalar      as the definition reads
 **   generic     GCC's vectors of 16 bytes: the baseline, whatever it is
 **   avx2        32 products at a time by VPMADDUBSW
-**   avxvnni     32 at a time by VPDPBUSD, on CPUs that have it without AVX-512
-**   avx512vnni  64 at a time by VPDPBUSD
+**   avxvnni     32 at a time by VPDPBUSD, without AVX-512 (vnni.c)
+**   avx512vnni  64 at a time by VPDPBUSD (vnni.c)
 **   amx         16384 at a time by TDPBUSD, where allowed (amx.c)
 **   neondot     16 at a time by SDOT
 **   neoni8mm    16 at a time by SUDOT, of bytes up to 255 as of others
@@ -30,8 +30,7 @@
 ** fit, so their sum is widened before anything is added to it.  Where bytes go
 ** up to 255 they would not fit, and both factors are widened first: the even
 ** and the odd bytes of a register are 16-bit numbers in the lanes they have, so
-** VPMADDWD of each gives sums for the same outputs.  VPDPBUSD adds four
-** products in 32 bits, exactly, for bytes up to 255 as well.
+** VPMADDWD of each gives sums for the same outputs.
 **
 ** Not here: from sums back to bytes, which is requantise.c; which bytes a tile
 ** reads, padding, layers, which are the callers'.
@@ -377,7 +376,7 @@ static void integer_i8mm(int rows, int taps, int quads,
 
 /* One that takes a block at a time and prepares nothing. */
 #define INTEGER_FORM(name, rows, sums, wide, bytes) \
-  {name, rows, sums, wide, bytes, NULL, NULL, NULL}
+  {name, rows, sums, wide, bytes, 0, NULL, NULL, NULL}
 
 /* From the plain one to the fastest, each with what it needs of the CPU. */
 static const struct {
@@ -396,7 +395,7 @@ static const struct {
                   nn_bytes_avx2), NN_CPU_AVX2 | NN_CPU_AVXVNNI},
 #endif
     {{"avx512vnni", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
-      nn_vnni_many, NULL, NULL}, NN_CPU_AVX512VNNI},
+      NN_INT_PANEL, nn_vnni_many, NULL, NULL}, NN_CPU_AVX512VNNI},
 #endif
 #ifdef NN_INT_DOT
     {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
@@ -408,7 +407,7 @@ static const struct {
 #endif
 #if NN_AMX_KERNEL
     {{"amx", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
-      nn_amx_many, nn_amx_open, nn_amx_close},
+      2 * NN_INT_PANEL_ROWS, nn_amx_many, nn_amx_open, nn_amx_close},
      NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
 };

@@ -1,6 +1,7 @@
 /*
 ** What the kernels of integer networks share: integer.c picks a form, whose
-** functions are its own, amx.c's or requantise.c's; and what cpu.c says of AMX.
+** functions are its own or those of vnni.c, amx.c and requantise.c; and what
+** cpu.c says of AMX.
 */
 #ifndef BINHASH_NN_INTEGERS_H
 #define BINHASH_NN_INTEGERS_H

@@ -31,8 +31,10 @@ typedef struct mix_sources {
 
 /* Pieces ------------------------------------------------------------------ */
 
-static void mix_sum(const nn_whole *w, int bottoms, const mix_sources *from,
-                    size_t skip, size_t n, int32_t *sum) {
+#define MIX_INLINE static inline __attribute__((always_inline)) void
+
+MIX_INLINE mix_sum(const nn_whole *w, int bottoms, const mix_sources *from,
+                   size_t skip, size_t n, int32_t *sum) {
   memcpy(sum, w->constant + skip, n * sizeof(*sum));
   for (int j = 0; j < bottoms; j++) {
     int32_t factor = w->factor[j];
@@ -76,8 +78,8 @@ static void mix_product(const nn_whole *w, size_t stride,
 }
 
 /* Sums that have the half to round in them, as bytes. */
-static void mix_bytes(const nn_int_step *s, const int32_t *sum, size_t n,
-                      uint8_t *to) {
+MIX_INLINE mix_bytes(const nn_int_step *s, const int32_t *sum, size_t n,
+                     uint8_t *to) {
   const nn_blob *top = &s->blobs[s->layer->top];
   int zero = nn_int_zero(top, 0), max = top->quant.max;
   int right = s->layer->whole.right;
@@ -87,6 +89,31 @@ static void mix_bytes(const nn_int_step *s, const int32_t *sum, size_t n,
     to[i] = (uint8_t)(q > max ? max : q);
   }
 }
+
+MIX_INLINE mix_add(const nn_int_step *s, const mix_sources *from, size_t skip,
+                   size_t n, uint8_t *to) {
+  int32_t sum[MIX_PIECE];
+  mix_sum(&s->layer->whole, s->layer->bottoms, from, skip, n, sum);
+  mix_bytes(s, sum, n, to);
+}
+
+static void mix_add_plain(const nn_int_step *s, const mix_sources *from,
+                          size_t skip, size_t n, uint8_t *to) {
+  mix_add(s, from, skip, n, to);
+}
+
+/* The same loops by the compiler for vectors of twice the size. */
+#ifdef __x86_64__
+NN_TARGET("avx2")
+static void mix_add_avx2(const nn_int_step *s, const mix_sources *from,
+                         size_t skip, size_t n, uint8_t *to) {
+  mix_add(s, from, skip, n, to);
+}
+#define MIX_ADD \
+  (nn_cpu_features() & NN_CPU_AVX2 ? mix_add_avx2 : mix_add_plain)
+#else
+#define MIX_ADD mix_add_plain
+#endif
 
 /* Eltwise ----------------------------------------------------------------- */
 
@@ -109,10 +136,10 @@ static void mix_position(const nn_int_step *s, const mix_sources *from,
     }
     if (l->operation == NN_MAX) {
       mix_max(w, l->bottoms, stride, from, c, n, sum);
+      mix_bytes(s, sum, n, to + c);
     } else {
-      mix_sum(w, l->bottoms, from, c, n, sum);
+      MIX_ADD(s, from, c, n, to + c);
     }
-    mix_bytes(s, sum, n, to + c);
   }
 }
 

@@ -290,7 +290,7 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 #define NN_INT_SLACK (15 * 4 * NN_INT_BLOCK)
 
 /* Rows and blocks of a call of `many`, at most. */
-#define NN_INT_PANEL 32
+#define NN_INT_PANEL 36
 #define NN_INT_PANEL_BLOCKS 4
 /* What `many` reads of rows: quads of a whole tile, rows of one. */
 #define NN_INT_PANEL_QUADS 16
@@ -313,8 +313,9 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 **
 ** many, which a form may have: out[(b * NN_INT_PANEL + r) * NN_INT_BLOCK + o]
 ** is the sum over c < 4 * quads of in[r * stride + c] * weight[b * apart + (c /
-** 4 * NN_INT_BLOCK + o) * 4 + c % 4], for 1 to NN_INT_PANEL rows and 1 to
-** NN_INT_PANEL_BLOCKS blocks, and bytes up to 255; apart is a multiple of 64.
+** 4 * NN_INT_BLOCK + o) * 4 + c % 4], for 1 to `panel` rows, the form's own
+** number, and 1 to NN_INT_PANEL_BLOCKS blocks, and bytes up to 255; apart is a
+** multiple of 64.
 ** Each row's quads up to a multiple of NN_INT_PANEL_QUADS may be read, and
 ** those behind its own are zeros; rows up to a multiple of NN_INT_PANEL_ROWS
 ** may be read, and all of out written, whatever is in them.
@@ -332,6 +333,7 @@ typedef struct nn_int_form {
   void (*bytes)(int rows, int n, const int32_t *acc, const int32_t *bias,
                 const int32_t *m, const int32_t *s, int zero, int max,
                 uint8_t *out, size_t stride);
+  int panel;
   void (*many)(int blocks, size_t apart, int rows, size_t quads,
                const uint8_t *in, size_t stride, const int8_t *weight,
                int32_t *out);

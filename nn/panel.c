@@ -5,24 +5,30 @@
 **
 ** What img_hash's positions see lies anywhere, and packed.c gives its kernels a
 ** pointer for each tap of each position.  Kernels that multiply faster than
-** they can follow pointers want it gathered: up to 32 positions, of each what
-** all taps see, one after the other as the weights have them.  Such a panel is
-** read once for every four blocks of outputs, so that gathering costs two to
-** five cycles for each 64 bytes, where the products cost one for each block of
-** sixteen outputs at best.  And it makes short taps long: three channels by 11 x
-** 11 taps are 11 runs of 44 bytes, since the channels of neighbouring positions
-** lie side by side, and pointers to 121 quads would cost more than the products.
+** they can follow pointers want it gathered: some thirty positions, of each
+** what all taps see, one after the other as the weights have them.  Such a
+** panel is read once for every four blocks of outputs.  Gathering it costs two
+** to five cycles for each 64 bytes, and multiplying them eight cycles for each
+** block of sixteen outputs by VPDPBUSD.  And it makes short taps long: three
+** channels by 11 x 11 taps are 11 runs of 44 bytes, since the channels of
+** neighbouring positions lie side by side, and pointers to 121 quads would cost
+** more than the products.
 **
 ** A run that leaves the image has the zero point where it is outside.  Behind
 ** the last quad are zeros up to a whole tile, and a line more between rows,
 ** which keeps them out of each other's sets of the cache.  Where the filter is
-** the whole plane, as an inner product's is, rows need not be gathered: an image
-** is one already.
+** the whole plane, as an inner product's is, rows need not be gathered: an
+** image is one already.
 **
 ** Panels of a task go over all of its blocks, one after the other; where the
 ** weights of all blocks would not stay in the second cache, or there are few
-** panels, blocks are divided among tasks.  What comes out of four blocks is made
-** bytes of at once, while it is in the first cache.
+** panels, blocks are divided among tasks.  What comes out of four blocks is
+** made bytes of at once, while it is in the first cache.
+**
+** Where the time goes, on a Xeon of the fifth generation by VPDPBUSD: in 3x3
+** over 64 channels with 64 outputs two thirds is products at their peak, a
+** tenth bytes (requantise.c), a tenth gathering; over 256 channels with as many
+** outputs four fifths is products at their peak.
 **
 ** Layers whose rows are too long for a task's memory, or of which each block
 ** sees channels of its own, as where groups are small, stay with packed.c.
@@ -36,10 +42,12 @@
 #include <immintrin.h>
 
 #define PANEL_TARGET NN_TARGET("avx512f,avx512bw,avx512vl")
+#define PANEL_INLINE static inline __attribute__((always_inline))
 
 #define PANEL_LINE 64                      /* bytes */
 #define PANEL_MOST 8                       /* panels of a task */
-#define PANEL_TASKS 4                      /* for each thread, if it may be */
+#define PANEL_TASKS 4                      /* for each thread, if it may be; */
+#define PANEL_LEAST 2                      /* if blocks are divided for it */
 #define PANEL_WEIGHTS ((size_t)1 << 20)    /* of a task, to stay in a cache */
 #define PANEL_SUMS (NN_INT_PANEL_BLOCKS * NN_INT_PANEL * NN_INT_BLOCK)
 
@@ -79,7 +87,7 @@ static void panel_open(const nn_int_step *s, panel_job *job) {
   job->quads = (size_t)b.quads;
   job->whole = job->bytes / NN_INT_BLOCK / 4;
   job->stride = nn_pieces(4 * job->whole, PANEL_LINE) * PANEL_LINE + PANEL_LINE;
-  job->rows = NN_INT_PANEL;
+  job->rows = s->form->panel;
   if (room / job->stride < NN_INT_PANEL) job->rows = NN_INT_PANEL_ROWS;
   if (room / job->stride < NN_INT_PANEL_ROWS) job->rows = 0;
 }
@@ -94,55 +102,89 @@ int nn_panel_fits(const nn_int_step *s) {
   return job.rows > 0;
 }
 
-/* A multiple of four bytes; up to a line behind them is written over. */
-PANEL_TARGET
-static inline uint8_t *panel_copy(uint8_t *to, const uint8_t *from, size_t n) {
-  size_t at = 0;
-  for (; at + PANEL_LINE <= n; at += PANEL_LINE) {
-    _mm512_storeu_si512(to + at, _mm512_loadu_si512(from + at));
-  }
-  if (at < n) {
-    __mmask16 mask = (__mmask16)((1u << (n - at) / 4) - 1);
-    _mm512_storeu_si512(to + at, _mm512_maskz_loadu_epi32(mask, from + at));
-  }
-  return to + n;
+/* How many bytes are copied at a time: whole lines, and the rest of one.  What
+** lies behind them, up to a line, is written over by what comes next. */
+typedef struct panel_run {
+  size_t bytes, lines;
+  __mmask16 rest;
+} panel_run;
+
+static inline panel_run panel_run_of(size_t bytes) {
+  return (panel_run){bytes, bytes / PANEL_LINE * PANEL_LINE,
+                     (__mmask16)((1u << bytes % PANEL_LINE / 4) - 1)};
 }
 
-/* Taps [first, last) of a row of the filter, of a step each. */
-PANEL_TARGET
-static inline uint8_t *panel_taps(uint8_t *to, const uint8_t *from,
-                                  int64_t step, int first, int last, size_t n) {
-  for (int k = first; k < last; k++, from += step) to = panel_copy(to, from, n);
+PANEL_TARGET PANEL_INLINE uint8_t *panel_copy(uint8_t *to, const uint8_t *from,
+                                              panel_run run) {
+  size_t at = 0;
+  for (; at < run.lines; at += PANEL_LINE) {
+    _mm512_storeu_si512(to + at, _mm512_loadu_si512(from + at));
+  }
+  if (run.rest) {
+    _mm512_storeu_si512(to + at, _mm512_maskz_loadu_epi32(run.rest, from + at));
+  }
+  return to + run.bytes;
+}
+
+/* As many runs, of a step each. */
+PANEL_TARGET PANEL_INLINE uint8_t *panel_runs(uint8_t *to, const uint8_t *from,
+                                              int64_t step, int count,
+                                              panel_run run) {
+  for (; count > 0; count--, from += step) to = panel_copy(to, from, run);
   return to;
 }
 
-/* What the position at column x0 of the input sees in one of its rows, or
-** outside of it, of the channels from `in` on. */
+/* What a layer's positions see: the same for all of them. */
+typedef struct panel_sight {
+  int high, wide;               /* taps */
+  int64_t down, across;         /* positions of the input between them */
+  int64_t rows, columns;        /* of the input, and its bytes: */
+  int64_t row, position;
+  const uint8_t *outside;
+  panel_run tap, taps;          /* channels of one; of a row of the filter */
+  int joined;                   /* whose channels lie side by side */
+} panel_sight;
+
+/* Taps of one row of the filter, of a row of the input, or none. */
 PANEL_TARGET
-static inline uint8_t *panel_row(const panel_job *job, const uint8_t *row,
-                                 int64_t x0, int in, uint8_t *to) {
-  const nn_layer *l = job->step->layer;
-  const uint8_t *outside = l->whole.outside + in;
-  const int64_t apart = l->dilation[1], w = job->in->w;
-  const size_t stride = nn_int_stride(job->in), n = 4 * job->quads;
-  int all = l->kernel[1], first = 0, last = all;
-  if (!row) return panel_taps(to, outside, 0, 0, all, n);
-  if (x0 < 0) {
-    first = (int)((-x0 + apart - 1) / apart);
-    if (first > all) first = all;
+static uint8_t *panel_row(const panel_sight *g, const uint8_t *row, int64_t x,
+                          uint8_t *to) {
+  int64_t first = 0, last = row ? g->wide : 0;
+  if (x < 0) first = (-x + g->across - 1) / g->across;
+  if (first > g->wide) first = g->wide;
+  if (row && x + (g->wide - 1) * g->across >= g->columns) {
+    last = x < g->columns ? (g->columns - 1 - x) / g->across + 1 : 0;
   }
-  if (x0 + (int64_t)(all - 1) * apart >= w) {
-    last = x0 < w ? (int)((w - 1 - x0) / apart) + 1 : 0;
-    if (last < first) last = first;
+  if (last < first) last = first;
+  to = panel_runs(to, g->outside, 0, (int)first, g->tap);
+  if (first < last) {
+    row += (x + first * g->across) * g->position;
+    to = panel_runs(to, row, g->across * g->position, (int)(last - first),
+                    g->tap);
   }
-  to = panel_taps(to, outside, 0, 0, first, n);
-  if (first < last) row += (x0 + first * apart) * (int64_t)stride + in;
-  if (apart == 1 && n == stride) {
-    to = panel_copy(to, row, (size_t)(last - first) * n);
+  return panel_runs(to, g->outside, 0, g->wide - (int)last, g->tap);
+}
+
+/* What the position at (y, x) of the input sees. */
+PANEL_TARGET PANEL_INLINE void panel_see(const panel_sight *g,
+                                         const uint8_t *image, int64_t y,
+                                         int64_t x, uint8_t *to) {
+  int64_t next = g->down * g->row;
+  const uint8_t *row = image + y * g->row;
+  if (y < 0 || y + (g->high - 1) * g->down >= g->rows || x < 0 ||
+      x + (g->wide - 1) * g->across >= g->columns) {
+    for (int k = 0; k < g->high; k++, y += g->down, row += next) {
+      to = panel_row(g, y >= 0 && y < g->rows ? row : NULL, x, to);
+    }
+  } else if (g->joined) {
+    to = panel_runs(to, row + x * g->position, next, g->high, g->taps);
   } else {
-    to = panel_taps(to, row, apart * (int64_t)stride, first, last, n);
+    row += x * g->position;
+    for (int k = 0; k < g->high; k++, row += next) {
+      to = panel_runs(to, row, g->across * g->position, g->wide, g->tap);
+    }
   }
-  return panel_taps(to, outside, 0, last, all, n);
+  _mm512_storeu_si512(to, _mm512_setzero_si512());
 }
 
 /* `rows` positions from the first on, which see channels from `in` on. */
@@ -153,18 +195,20 @@ static void panel_gather(const panel_job *job, size_t first, int rows, int in,
   const nn_blob *from = job->in;
   size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
   size_t x = first % w, y = first / w % h, stride = nn_int_stride(from);
-  const uint8_t *image =
-      (const uint8_t *)job->step->in[0] + first / w / h * from->slots * 4;
+  const uint8_t *image = (const uint8_t *)job->step->in[0] +
+                         first / w / h * from->slots * 4 + in;
+  const panel_sight sight = {
+      .high = l->kernel[0], .wide = l->kernel[1],
+      .down = l->dilation[0], .across = l->dilation[1],
+      .rows = from->h, .columns = from->w,
+      .row = from->w * (int64_t)stride, .position = (int64_t)stride,
+      .outside = l->whole.outside + in,
+      .tap = panel_run_of(4 * job->quads),
+      .taps = panel_run_of(4 * job->quads * (size_t)l->kernel[1]),
+      .joined = l->dilation[1] == 1 && 4 * job->quads == stride};
   for (int r = 0; r < rows; r++, to += job->stride) {
-    uint8_t *end = to;
-    int64_t iy = (int64_t)y * l->stride[0] - l->pad[0];
-    int64_t ix = (int64_t)x * l->stride[1] - l->pad[1];
-    for (int k = 0; k < l->kernel[0]; k++, iy += l->dilation[0]) {
-      int inside = iy >= 0 && iy < from->h;
-      end = panel_row(job, inside ? image + (size_t)(iy * from->w) * stride
-                                  : NULL, ix, in, end);
-    }
-    _mm512_storeu_si512(end, _mm512_setzero_si512());
+    panel_see(&sight, image, (int64_t)y * l->stride[0] - l->pad[0],
+              (int64_t)x * l->stride[1] - l->pad[1], to);
     if (++x < w) continue;
     x = 0;
     if (++y < h) continue;
@@ -241,8 +285,8 @@ void nn_panel_run(const nn_int_step *s) {
   job.strip = (most ? most : 1) * rows;
   job.strips = nn_pieces(job.positions, job.strip);
   size_t parts = nn_pieces((size_t)job.blocks * job.bytes, PANEL_WEIGHTS);
-  if (threads > 1 && parts * job.strips < PANEL_TASKS * threads) {
-    parts = nn_pieces(PANEL_TASKS * threads, job.strips);
+  if (threads > 1 && parts * job.strips < PANEL_LEAST * threads) {
+    parts = nn_pieces(PANEL_LEAST * threads, job.strips);
   }
   size_t fours = nn_pieces((size_t)job.blocks, NN_INT_PANEL_BLOCKS);
   job.part = (int)nn_pieces(fours, parts) * NN_INT_PANEL_BLOCKS;

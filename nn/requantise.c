@@ -36,10 +36,11 @@ NN_BYTES(nn_bytes_scalar) {
 
 #ifdef __x86_64__
 
-/* What four channels, in the even lanes of 64 bits, are multiplied with, and what
-** is added, moved by s, and taken off.  AVX2 shifts 64 bits to the right without
-** the sign only, so 2^62, a multiple of 2^s, is added before and its share taken
-** off after, but for the zero point. */
+/* What four channels, in the even lanes of 64 bits, are multiplied with, what
+** is added, by how much they are moved then, and what is taken off.  AVX2
+** shifts 64 bits to the right without the sign only, so 2^62, a multiple of
+** 2^s, is added before and its share taken off after, but for the zero point.
+*/
 typedef struct requantise_four {
   __m256i m, add, s, less;
 } requantise_four;
@@ -136,8 +137,9 @@ static inline __m512i requantise_product(const requantise_by *by, int odd,
   return _mm512_add_epi64(_mm512_mul_epi32(x, by->m[odd]), by->half[odd]);
 }
 
-/* Where all move by 32 or more, what they leave fits 32 bits: of an even channel
-** the lower half of its lane, and of an odd one, moved by 32 less, the upper. */
+/* Where all move by 32 or more, what they leave fits 32 bits: of an even
+** channel the lower half of its lane, of an odd one, moved by 32 less, the
+** upper. */
 REQUANTISE_AVX512
 static inline __m128i requantise_far(const requantise_by *by, __m512i x) {
   __m512i even = _mm512_srav_epi64(requantise_product(by, 0, x), by->s[0]);

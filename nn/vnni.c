@@ -11,15 +11,16 @@
 ** Two VPDPBUSD a cycle want two operands a cycle besides the sums.  With one
 ** block each product has a broadcast of its own, so the loads decide, and
 ** nn_vnni_sums ends at 0.8 of what the multipliers can do.  Four blocks share a
-** broadcast: six rows by four blocks are ten loads for 24 products, and 24 sums,
-** four weights and a broadcast fit the registers.  The weights then come from
-** the second cache, 256 bytes in twelve cycles, which it gives.  Where fewer
-** blocks are left, there are more rows, because a sum rests for four or five
+** broadcast: six rows by four blocks are ten loads for 24 products, and 24
+** sums, four weights and a broadcast fit the registers.  Of long filters the
+** weights come from the second cache, for six rows by four blocks 256 bytes in
+** twelve cycles and for twelve by two half of that, so these take two.  Few
+** blocks have more rows in any case, because a sum rests for four or five
 ** cycles and ten of them must be under way.
 **
 ** Of the peak (two VPDPBUSD a cycle; Xeon of the fifth generation, 3 GHz)
-** nn_vnni_sums reaches 75 to 82 % and nn_vnni_many 95 to 100 % from 36 quads on,
-** 80 to 90 % with nine, as build/tests/bench_integer prints.
+** nn_vnni_sums reaches 72 to 83 % and nn_vnni_many 96 to 102 % from 32 quads
+** on, 47 and 91 % with nine, as build/tests/bench_integer prints.
 **
 ** Not here: which bytes a tile reads (packed.c, panel.c).
 */
@@ -132,6 +133,7 @@ void nn_vnni_sums(int rows, int taps, int quads, const uint8_t *const *in,
 /* Several blocks ---------------------------------------------------------- */
 
 #define VNNI_FEW 2     /* blocks that take more rows */
+#define VNNI_LONG 256  /* quads from which on there are no more at once */
 #define VNNI_ROWS 6
 #define VNNI_ROWS_OF_FEW 12
 
@@ -192,15 +194,26 @@ static void vnni_rows(int blocks, int rows, size_t apart, size_t quads,
 }
 
 /* Rows in parts as even as can be: few are slower than many. */
-void nn_vnni_many(int blocks, size_t apart, int rows, size_t quads,
-                  const uint8_t *in, size_t stride, const int8_t *weight,
-                  int32_t *out) {
+static void vnni_parts(int blocks, size_t apart, int rows, size_t quads,
+                       const uint8_t *in, size_t stride, const int8_t *weight,
+                       int32_t *out) {
   const int most = blocks <= VNNI_FEW ? VNNI_ROWS_OF_FEW : VNNI_ROWS;
   for (int n; rows; rows -= n, in += (size_t)n * stride,
                     out += n * NN_INT_BLOCK) {
     int parts = (rows + most - 1) / most;
     n = (rows + parts - 1) / parts;
     vnni_rows(blocks, n, apart, quads, in, stride, weight, out);
+  }
+}
+
+void nn_vnni_many(int blocks, size_t apart, int rows, size_t quads,
+                  const uint8_t *in, size_t stride, const int8_t *weight,
+                  int32_t *out) {
+  const int each = quads < VNNI_LONG ? NN_INT_PANEL_BLOCKS : VNNI_FEW;
+  for (int b = 0; b < blocks; b += each) {
+    vnni_parts(blocks - b < each ? blocks - b : each, apart, rows, quads, in,
+               stride, weight + (size_t)b * apart,
+               out + b * NN_INT_PANEL * NN_INT_BLOCK);
   }
 }
 

@@ -8,8 +8,8 @@
 ** of wide, then nanoseconds of requantisation per byte.  Under it, what share
 ** that is of what the form's instructions could do at this clock: two of them a
 ** cycle, but of AMX's one in 16.  Of a form that takes many blocks of sixteen
-** outputs at once a third number is of that: 32 rows that are gathered, by 128
-** outputs, and a byte's requantisation with its rows together.
+** outputs at once a third number is of that: a panel of rows that are gathered,
+** by 128 outputs, and a byte's requantisation with its rows together.
 ** Processor time, the best of many runs.
 */
 #include <stdio.h>
@@ -114,7 +114,7 @@ static void run_many(const nn_int_form *form, int taps, int quads) {
   size_t apart = (size_t)(taps * quads) * NN_INT_BYTES;
   if (form->open) form->open();
   for (int b = 0; b < BLOCKS_MAX; b += NN_INT_PANEL_BLOCKS)
-    form->many(NN_INT_PANEL_BLOCKS, apart, NN_INT_PANEL,
+    form->many(NN_INT_PANEL_BLOCKS, apart, form->panel,
                (size_t)(taps * quads), panel, ROW_MAX,
                weight + (size_t)b * apart, out);
   if (form->close) form->close();
@@ -124,7 +124,7 @@ static void run_many(const nn_int_form *form, int taps, int quads) {
 static double giga_macs(const nn_int_form *form, int how, int taps,
                         int quads) {
   double best = 1e9, start = now();
-  double rows = how < 2 ? POSITIONS : NN_INT_PANEL * BLOCKS_MAX;
+  double rows = how < 2 ? POSITIONS : form->panel * BLOCKS_MAX;
   /* Long enough for the clock. */
   int repeats = 1 + 4000 / (taps * quads);
   point(form->rows, taps, quads);
@@ -140,7 +140,7 @@ static double giga_macs(const nn_int_form *form, int how, int taps,
   return 4.0 * repeats * rows * taps * quads * NN_INT_BLOCK / best / 1e9;
 }
 
-/* Of a row of 256 channels, or of 32 rows of 16. */
+/* Of a row of 256 channels, or of 36 rows of 16. */
 static double nanoseconds(const nn_int_form *form, int rows) {
   static int32_t bias[POSITIONS], m[POSITIONS], s[POSITIONS];
   static uint8_t bytes[POSITIONS * NN_INT_BLOCK];

@@ -44,6 +44,7 @@ typedef struct net {
   int strides[2];      /* which are 1 where they are 0, */
   int groups, each;    /* and so many groups and outputs of a group; or 0; */
   int unpadded;        /* 1: and no padding */
+  int local;           /* LRN's local_size; 0: any up to 9 */
   net_blob blobs[NET_MAX + 1];
   net_layer layers[NET_MAX];
   int count;
@@ -445,6 +446,7 @@ static inline void net_add_table(net *t, net_layer *l, const char *name,
     builder_i32(b, tensor, l->n, l->table);
     l->right = lrn ? builder_pick(b, 26, 32) : builder_pick(b, 0, 30);
     l->local = 2 * builder_pick(b, 0, 4) + 1;
+    if (t->local) l->local = t->local;
     l->sum_shift = builder_pick(b, 0, 12);
     snprintf(more, sizeof(more), ",\"shift\":%d", l->right);
     if (lrn) {

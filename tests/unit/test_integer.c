@@ -207,12 +207,13 @@ static void many_blocks(void **state) {
     if (!form->many) continue;
     for (int blocks = 1; blocks <= NN_INT_PANEL_BLOCKS; blocks++) {
       for (int kind = 0; kind < KINDS; kind++)
-        check_blocks(form, kind, blocks, NN_INT_PANEL, 27);
-      for (int rows = 1; rows <= NN_INT_PANEL; rows++)
+        check_blocks(form, kind, blocks, form->panel, 27);
+      for (int rows = 1; rows <= form->panel; rows++)
         check_blocks(form, RANDOM, blocks, rows, 14);
       for (int k = 0; k < 12; k++)
         check_blocks(form, EXTREMES, blocks,
-                     1 + (int)test_below(&rng, NN_INT_PANEL), quads[k]);
+                     1 + (int)test_below(&rng, (uint64_t)form->panel),
+                     quads[k]);
     }
   }
 }

@@ -306,6 +306,23 @@ static void test_cut_strides(void **state) {
   }
 }
 
+/* Around as many channels as go at once, and as may be around one. */
+static void test_lrn(void **state) {
+  static const int channels[] = {1, 8, 17, 255, 256, 257, 300};
+  static const int local[] = {1, 3, 5, 15, 17, 19, 701};
+  (void)state;
+  for (int i = 0; i < 49; i++) {
+    net t;
+    net_open(&t, (uint64_t)i + 1300, 3, 2, 3);
+    t.outputs = channels[i % 7];
+    t.local = local[i / 7];
+    net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, 0);
+    net_add(&t, NN_LRN, 1, (int[]){1}, 0);
+    check_net(&t, 1);
+    net_close(&t);
+  }
+}
+
 /* Filters of one tap and one channel, of bytes of either kind. */
 static void test_scales(void **state) {
   (void)state;
@@ -542,6 +559,7 @@ int main(void) {
       cmocka_unit_test(test_saturating),
       cmocka_unit_test(test_cut_filters),
       cmocka_unit_test(test_cut_strides),
+      cmocka_unit_test(test_lrn),
       cmocka_unit_test(test_scales),
       cmocka_unit_test(test_large),
       cmocka_unit_test(test_broadcasting),
