@@ -1,8 +1,10 @@
 #!/bin/sh
-# The forward pass beside onnxruntime's, oneDNN's and OpenCV's, on the networks
-# of the peers folder: the paper's CaffeNet-48 and a small 32x32 net, in float32
-# and in integers.  The same weights; rounds go to the engines in turn, and of
-# each the least time counts, since machines are shared.
+# The forward pass beside onnxruntime's, oneDNN's, OpenCV's and PyTorch's, on the
+# networks of the peers folder: the paper's CaffeNet-48 and a small 32x32 net, in
+# float32 and in integers.  The same weights; rounds go to the engines in turn,
+# and of each the least time counts, since machines are shared.  Where the CPU
+# has AMX, integer networks run on its tiles as well, and where it has more than
+# AVX2, also without that.
 #
 # build/peers is made by `make test` where ../shared/peers is; onnxruntime comes
 # with `make bench-peers`, oneDNN with Debian's libdnnl-dev.  ROUNDS=3.
@@ -49,11 +51,23 @@ if [ ! -x $out/onednn ] &&
   echo "(no oneDNN: libdnnl-dev has it)"
 fi
 
+# A program for which this CPU ends at AVX2.
+avx2=$out/binhash-run-avx2
+more="NN_CPU_AVX512|NN_CPU_AVX512F|NN_CPU_AVX512VNNI|NN_CPU_AVXVNNI"
+if grep -qE 'avx512_vnni|avx_vnni' /proc/cpuinfo; then
+  ${CC:-cc} -O3 -std=c11 -ffp-contract=off -D_GNU_SOURCE \
+    "-DNN_CPU_MASK=(~(unsigned)($more|NN_CPU_BITALG|NN_CPU_AMX))" -o $avx2 \
+    nn/*.c weights/binhash_run.c -lm -ldl -lpthread 2>$out/avx2.log ||
+    { echo "(no binhash-run for AVX2 alone: $out/avx2.log)"; rm -f $avx2; }
+else
+  rm -f $avx2
+fi
+
 least() { sort -n | head -1; }
 
 # ours MODEL INPUT THREADS BATCH RUNS ENGINE: the least milliseconds.
 ours() {
-  build/binhash-run "$1" --batch "$4" --threads "$3" --time "$5" \
+  "${RUN:-build/binhash-run}" "$1" --batch "$4" --threads "$3" --time "$5" \
     --engine "$6" <"$2" 2>&1 >/dev/null | sed -n 's/^least_ms //p'
 }
 onnx() {
@@ -66,32 +80,43 @@ onednn() {
   PEERS=$out OMP_NUM_THREADS=$1 $out/onednn "$2" f32 2>/dev/null |
     sed -n 's/.*"min_ms":\([0-9.]*\).*/\1/p'
 }
+torch() {   # AMX's products of bfloat16
+  grep -q amx_bf16 /proc/cpuinfo || return
+  (cd $peers && PEERS="$OLDPWD/$out" /usr/bin/python3 bench_torch.py \
+    opt_cl_bf16 "$@") 2>/dev/null | sed -n 's/.*"min_ms": \([0-9.]*\).*/\1/p'
+}
 opencv() {
   (cd $peers && PEERS="$OLDPWD/$out" /usr/bin/python3 bench_cv.py "$@") \
     2>/dev/null | sed -n 's/.*"min_ms": \([0-9.]*\).*/\1/p'
 }
 
-# row NAME MODEL INPUT PEER PEER-ARGUMENTS: one line for each of threads, batch.
+# row NAME MODEL INPUT PEER PEER-ARGUMENTS: one line for each of threads, batch;
+# ENGINE, RUN and BATCHES say otherwise than "fast", with OpenBLAS's beside it,
+# build/binhash-run and "1 32".
 row() {
   name=$1 model=$2 input=$3 peer=$4
   shift 4
   [ -f "$model" ] || return
   for threads in 1 2; do
-    for batch in 1 32; do
+    for batch in ${BATCHES:-1 32}; do
       runs=$((batch == 1 ? 20 : 4))
       : >$out/ours.ms; : >$out/blas.ms; : >$out/theirs.ms
       round=0
       while [ $round -lt "$rounds" ]; do
-        ours "$model" "$input" $threads $batch $runs fast >>$out/ours.ms
-        ours "$model" "$input" $threads $batch $runs blas >>$out/blas.ms
+        ours "$model" "$input" $threads $batch $runs ${ENGINE:-fast} \
+          >>$out/ours.ms
+        [ "$ENGINE$RUN" ] ||
+          ours "$model" "$input" $threads $batch $runs blas >>$out/blas.ms
         $peer $threads $batch "$@" >>$out/theirs.ms
         round=$((round + 1))
       done
+      [ -s $out/ours.ms ] || return   # no such tiles
       awk -v name="$name" -v t=$threads -v b=$batch -v peer="$peer" \
         -v a="$(least <$out/ours.ms)" -v o="$(least <$out/blas.ms)" \
         -v p="$(least <$out/theirs.ms)" 'BEGIN {
-          printf("  %-22s %d thread%s batch %2d: ours %7.2f ms an image, " \
-            "OpenBLAS %7.2f", name, t, (t > 1 ? "s," : ", "), b, a / b, o / b)
+          printf("  %-27s %d thread%s batch %2d: ours %7.2f ms an image", \
+            name, t, (t > 1 ? "s," : ", "), b, a / b)
+          if (o != "") printf(", OpenBLAS %7.2f", o / b)
           if (p != "") printf(", %s %7.2f, ratio %.2f", peer, p / b, a / p)
           print ""
         }'
@@ -110,6 +135,24 @@ row "CaffeNet-48, integers" $out/caffenet48-int8.safetensors \
   $out/input32.f32 onnx "$(pwd)/$out/caffenet48_int8.onnx"
 row "small net, integers" $out/small48-int8.safetensors \
   $out/small_input32.f32 onnx small "$(pwd)/$out/small48_int8.onnx"
+if grep -q amx_int8 /proc/cpuinfo; then
+  ENGINE=amx
+  row "CaffeNet-48, integers, AMX" $out/caffenet48-int8.safetensors \
+    $out/input32.f32 onnx "$(pwd)/$out/caffenet48_int8.onnx"
+  row "small net, integers, AMX" $out/small48-int8.safetensors \
+    $out/small_input32.f32 onnx small "$(pwd)/$out/small48_int8.onnx"
+  BATCHES=32
+  row "small net, integers, AMX" $out/small48-int8.safetensors \
+    $out/small_input32.f32 torch small
+  ENGINE='' BATCHES=''
+fi
+# All that the CPU has is theirs alone.
+[ ! -x $avx2 ] || RUN=$avx2
+row "CaffeNet-48, integers, AVX2" $out/caffenet48-int8.safetensors \
+  $out/input32.f32 onnx
+row "small net, integers, AVX2" $out/small48-int8.safetensors \
+  $out/small_input32.f32 onnx small
+RUN=''
 
 # From nothing to the code of one picture, the model's file in the page cache:
 # through the extension (which maps the file, and takes its sha256), and
