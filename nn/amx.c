@@ -7,7 +7,7 @@
 ** integer.c's other forms do.  The numbers are the same: TDPBUSD adds four
 ** products of bytes, the first without sign and the second with one, in 32 bits
 ** that wrap, and no sum leaves them (weights/README.md).  As VPDPBUSD it takes
-** bytes up to 255, so one kernel is sums and wide.
+** bytes up to 255.  Layers that panel.c leaves to packed.c go by VPDPBUSD.
 **
 ** Weights.  A block of packed.c has sixty-four bytes for each quad of channels,
 ** four of each of sixteen outputs, quad after quad and tap after tap.  That is
@@ -30,11 +30,12 @@
 ** What it costs in cycles (Xeon of the fifth generation): a product of 16384
 ** multiply-adds 17, also where it waits for the one before, a load of a tile 9
 ** from the first cache and 22 from the second, four stores 70.  So a step of
-** four products takes 69 and with its loads 85 to 90, from either cache,
-** whatever is fetched ahead; of a call of nine steps (64 channels by 3 x 3)
-** each takes 111, since it ends with stores, and to make bytes of the sums
-** (requantise.c) half as much again.  bench_integer prints 71 to 92 % of the
-** peak from 144 quads on, half of it with 32 and a fifth with nine.
+** four products takes 69 by itself and 70 to 90 with its loads, from either
+** cache and whatever is fetched ahead, in a long call less than in a short one,
+** which ends with stores; and to make bytes of what nine steps gave (64
+** channels by 3 x 3; requantise.c) takes half as long again as they did.
+** bench_integer prints 71 to 92 % of the peak from 144 quads on, half of it
+** with 32 and a fifth with nine.
 **
 ** Tiles are configured before a task of panel.c and released behind it, on the
 ** thread that runs it: a worker that waits, and the host's threads, have none.
@@ -45,10 +46,10 @@
 
 #include <immintrin.h>
 
-#define AMX_TILES NN_TARGET("avx512f,avx512bw,avx512vl,amx-tile,amx-int8")
+#define AMX_TILES NN_TARGET("amx-tile,amx-int8")
 
-#define AMX_SIDE 16                    /* rows of a tile, and its quads */
-#define AMX_BYTES 64                   /* of a row of it */
+#define AMX_SIDE NN_AMX_SIDE           /* of a tile: rows, and quads of each */
+#define AMX_BYTES (4 * AMX_SIDE)       /* of a row of it */
 
 /* The numbers of the tiles, which the instructions hold.  Sums have the half of
 ** the rows in front and the block behind. */
@@ -82,13 +83,6 @@ void nn_amx_open(void) { _tile_loadconfig(&amx_whole); }
 AMX_TILES
 void nn_amx_close(void) { _tile_release(); }
 
-/* GCC knows that there are at most 16 steps, and would write them all out. */
-#ifdef __clang__
-#define AMX_ROLLED _Pragma("clang loop unroll(disable)")
-#else
-#define AMX_ROLLED _Pragma("GCC unroll 1")
-#endif
-
 /* GCC's tile instructions do not say that they read or write memory. */
 static inline void amx_settle(void) { __asm__ __volatile__("" ::: "memory"); }
 
@@ -102,7 +96,6 @@ static inline __attribute__((always_inline)) void amx_sums(
   if (pair) _tile_zero(AMX_SUM_01);
   if (two) _tile_zero(AMX_SUM_10);
   if (two && pair) _tile_zero(AMX_SUM_11);
-  AMX_ROLLED
   for (; steps; steps--) {
     _tile_loadd(AMX_IN_0, in, stride);
     _tile_loadd(AMX_WEIGHT_0, weight, AMX_BYTES);

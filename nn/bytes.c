@@ -5,7 +5,8 @@
 ** Bytes lie as NHWC, so most of these loops run over the channels of a
 ** position, which are contiguous and filled up to a multiple of 4; the filling
 ** goes through the arithmetic with the rest, which costs nothing, and means
-** nothing.  They are plain C that a compiler's baseline vectors fit.  naive.c
+** nothing.  They are plain C that a compiler's baseline vectors fit, and LRN
+** has the bytes of its form (requantise.c).  naive.c
 ** has the same layers as their definition reads, and a test holds the two
 ** equal.  Convolutions and inner products are packed.c, layers that read
 ** several blobs mix.c, those that only move bytes gather.c.

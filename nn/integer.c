@@ -376,7 +376,7 @@ static void integer_i8mm(int rows, int taps, int quads,
 
 /* One that takes a block at a time and prepares nothing. */
 #define INTEGER_FORM(name, rows, sums, wide, bytes) \
-  {name, rows, sums, wide, bytes, 0, NULL, NULL, NULL}
+  {name, rows, sums, wide, bytes, 0, 0, NULL, NULL, NULL}
 
 /* From the plain one to the fastest, each with what it needs of the CPU. */
 static const struct {
@@ -395,7 +395,7 @@ static const struct {
                   nn_bytes_avx2), NN_CPU_AVX2 | NN_CPU_AVXVNNI},
 #endif
     {{"avx512vnni", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
-      NN_INT_PANEL, nn_vnni_many, NULL, NULL}, NN_CPU_AVX512VNNI},
+      NN_INT_PANEL, 1, nn_vnni_many, NULL, NULL}, NN_CPU_AVX512VNNI},
 #endif
 #ifdef NN_INT_DOT
     {INTEGER_FORM("neondot", INTEGER_DOT_ROWS, integer_dot_sums,
@@ -407,7 +407,7 @@ static const struct {
 #endif
 #if NN_AMX_KERNEL
     {{"amx", NN_VNNI_ROWS, nn_vnni_sums, nn_vnni_sums, nn_bytes_avx512,
-      2 * NN_INT_PANEL_ROWS, nn_amx_many, nn_amx_open, nn_amx_close},
+      NN_AMX_ROWS, NN_AMX_SIDE, nn_amx_many, nn_amx_open, nn_amx_close},
      NN_CPU_AVX512VNNI | NN_CPU_AMX},
 #endif
 };

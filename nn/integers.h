@@ -87,8 +87,10 @@ void nn_vnni_many(int blocks, size_t apart, int rows, size_t quads,
 #endif
 #endif
 
-/* amx.c */
+/* amx.c: rows of a tile and of a call. */
 #if NN_AMX_KERNEL
+#define NN_AMX_SIDE 16
+#define NN_AMX_ROWS (2 * NN_AMX_SIDE)
 void nn_amx_open(void);
 void nn_amx_close(void);
 void nn_amx_many(int blocks, size_t apart, int rows, size_t quads,

@@ -289,12 +289,10 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 /* Bytes behind the last block of weights that `many` may read. */
 #define NN_INT_SLACK (15 * 4 * NN_INT_BLOCK)
 
-/* Rows and blocks of a call of `many`, at most. */
+/* Rows and blocks of a call of `many`, at most; quads of a tile. */
 #define NN_INT_PANEL 36
 #define NN_INT_PANEL_BLOCKS 4
-/* What `many` reads of rows: quads of a whole tile, rows of one. */
-#define NN_INT_PANEL_QUADS 16
-#define NN_INT_PANEL_ROWS 16
+#define NN_INT_TILE_QUADS 16
 
 /*
 ** One set of kernels, all of which add the same integers.
@@ -316,12 +314,13 @@ void nn_blas_sgemv(const nn_blas *blas, int m, int n, const float *a,
 ** 4 * NN_INT_BLOCK + o) * 4 + c % 4], for 1 to `panel` rows, the form's own
 ** number, and 1 to NN_INT_PANEL_BLOCKS blocks, and bytes up to 255; apart is a
 ** multiple of 64.
-** Each row's quads up to a multiple of NN_INT_PANEL_QUADS may be read, and
-** those behind its own are zeros; rows up to a multiple of NN_INT_PANEL_ROWS
-** may be read, and all of out written, whatever is in them.
+** A form that takes a tile of rows at a time (`tile` is more than 1) may read
+** rows up to a multiple of that, whatever is in them, and of each row quads up
+** to a multiple of NN_INT_TILE_QUADS, those behind its own being zeros; and all
+** of out may be written.
 **
 ** open, close: what a thread does before calls of `many` and behind them;
-** between them it does nothing else.  NULL: nothing.
+** between them it uses no tiles otherwise.  NULL: nothing.
 */
 typedef struct nn_int_form {
   const char *name;
@@ -333,7 +332,7 @@ typedef struct nn_int_form {
   void (*bytes)(int rows, int n, const int32_t *acc, const int32_t *bias,
                 const int32_t *m, const int32_t *s, int zero, int max,
                 uint8_t *out, size_t stride);
-  int panel;
+  int panel, tile;
   void (*many)(int blocks, size_t apart, int rows, size_t quads,
                const uint8_t *in, size_t stride, const int8_t *weight,
                int32_t *out);

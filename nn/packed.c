@@ -32,8 +32,6 @@
 ** A filter of one tap and one channel, a scale that could not go into another
 ** layer, is a table of 256 bytes for each channel.
 */
-#include <string.h>
-
 #include "floats.h"
 #include "integers.h"
 

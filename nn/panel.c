@@ -7,18 +7,18 @@
 ** pointer for each tap of each position.  Kernels that multiply faster than
 ** they can follow pointers want it gathered: some thirty positions, of each
 ** what all taps see, one after the other as the weights have them.  Such a
-** panel is read once for every four blocks of outputs.  Gathering it costs two
-** to five cycles for each 64 bytes, and multiplying them eight cycles for each
-** block of sixteen outputs by VPDPBUSD.  And it makes short taps long: three
-** channels by 11 x 11 taps are 11 runs of 44 bytes, since the channels of
+** panel is read once for every two or four blocks of outputs.  Gathering it
+** costs two to five cycles for each 64 bytes, and multiplying them eight cycles
+** for each block of sixteen outputs by VPDPBUSD.  And it makes short taps long:
+** three channels by 11 x 11 taps are 11 runs of 44 bytes, since the channels of
 ** neighbouring positions lie side by side, and pointers to 121 quads would cost
 ** more than the products.
 **
 ** A run that leaves the image has the zero point where it is outside.  Behind
 ** the last quad are zeros up to a whole tile, and a line more between rows,
 ** which keeps them out of each other's sets of the cache.  Where the filter is
-** the whole plane, as an inner product's is, rows need not be gathered: an
-** image is one already.
+** the whole plane, as an inner product's is, an image is a row already; they
+** are read where they lie, unless a kernel would read more than there is.
 **
 ** Panels of a task go over all of its blocks, one after the other; where the
 ** weights of all blocks would not stay in the second cache, or there are few
@@ -33,8 +33,6 @@
 ** Layers whose rows are too long for a task's memory, or of which each block
 ** sees channels of its own, as where groups are small, stay with packed.c.
 */
-#include <string.h>
-
 #include "floats.h"
 
 #ifdef __x86_64__
@@ -57,7 +55,8 @@ typedef struct panel_job {
   size_t taps, bytes;           /* of a block's weights */
   size_t quads, stride;         /* of a row: of each tap's channels; bytes */
   size_t whole;                 /* quads of a row */
-  int rows;                     /* of a panel, at most */
+  int flat;                     /* rows are images that can be read as such */
+  int rows;                     /* of a panel, at most; 0: none fits */
   size_t positions, strip, strips;
   int blocks, part;             /* of all, of a task */
 } panel_job;
@@ -87,9 +86,13 @@ static void panel_open(const nn_int_step *s, panel_job *job) {
   job->quads = (size_t)b.quads;
   job->whole = job->bytes / NN_INT_BLOCK / 4;
   job->stride = nn_pieces(4 * job->whole, PANEL_LINE) * PANEL_LINE + PANEL_LINE;
+  job->flat = panel_flat(s) && (s->form->tile == 1 ||
+                                job->whole % NN_INT_TILE_QUADS == 0);
   job->rows = s->form->panel;
-  if (room / job->stride < NN_INT_PANEL) job->rows = NN_INT_PANEL_ROWS;
-  if (room / job->stride < NN_INT_PANEL_ROWS) job->rows = 0;
+  if (job->flat && s->form->tile == 1) return;
+  while (job->rows > 0 && room / job->stride < (size_t)job->rows) {
+    job->rows -= s->form->tile;
+  }
 }
 
 int nn_panel_fits(const nn_int_step *s) {
@@ -170,16 +173,17 @@ PANEL_TARGET PANEL_INLINE void panel_see(const panel_sight *g,
                                          const uint8_t *image, int64_t y,
                                          int64_t x, uint8_t *to) {
   int64_t next = g->down * g->row;
-  const uint8_t *row = image + y * g->row;
   if (y < 0 || y + (g->high - 1) * g->down >= g->rows || x < 0 ||
       x + (g->wide - 1) * g->across >= g->columns) {
-    for (int k = 0; k < g->high; k++, y += g->down, row += next) {
-      to = panel_row(g, y >= 0 && y < g->rows ? row : NULL, x, to);
+    for (int k = 0; k < g->high; k++, y += g->down) {
+      to = panel_row(g, y >= 0 && y < g->rows ? image + y * g->row : NULL, x,
+                     to);
     }
   } else if (g->joined) {
-    to = panel_runs(to, row + x * g->position, next, g->high, g->taps);
+    to = panel_runs(to, image + y * g->row + x * g->position, next, g->high,
+                    g->taps);
   } else {
-    row += x * g->position;
+    const uint8_t *row = image + y * g->row + x * g->position;
     for (int k = 0; k < g->high; k++, row += next) {
       to = panel_runs(to, row, g->across * g->position, g->wide, g->tap);
     }
@@ -228,8 +232,7 @@ static void panel_blocks(const panel_job *job, size_t first, int rows,
   const uint8_t *in = panel;
   size_t stride = job->stride;
   int unit = nn_packed_unit(l, s->blobs), gathered = -1;
-  if (panel_flat(s) && rows % NN_INT_PANEL_ROWS == 0 &&
-      job->whole % NN_INT_PANEL_QUADS == 0) {
+  if (job->flat && rows % s->form->tile == 0) {
     in = (const uint8_t *)s->in[0] + first * job->in->slots * 4;
     stride = job->in->slots * 4;
     gathered = 0;

@@ -14,7 +14,7 @@
 ** (panel.c) what these are multiplied with stays in registers: some ten cycles
 ** for sixteen bytes with AVX-512 (Xeon of the fifth generation).
 **
-** Not here: what the sums are of, which is integer.c and amx.c.
+** Not here: what the sums are of (integer.c, vnni.c, amx.c, whole.c).
 */
 #include "integers.h"
 

@@ -295,8 +295,8 @@ static int run_group(const nn_model *model, int batch) {
 }
 
 /* Whether threads may go through the first part side by side: not where a layer
-** of it reads what is kept of the whole batch, as packed.c looks at three bytes
-** behind an image. */
+** of it reads what is kept of the whole batch, as packed.c and panel.c look at
+** three bytes behind an image. */
 static int run_separate(const nn_model *model) {
   for (int i = 0; i < model->first_batched; i++) {
     const nn_layer *layer = &model->layers[i];

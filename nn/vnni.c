@@ -19,7 +19,7 @@
 ** cycles and ten of them must be under way.
 **
 ** Of the peak (two VPDPBUSD a cycle; Xeon of the fifth generation, 3 GHz)
-** nn_vnni_sums reaches 72 to 83 % and nn_vnni_many 96 to 102 % from 32 quads
+** nn_vnni_sums reaches 71 to 86 % and nn_vnni_many 96 to 102 % from 32 quads
 ** on, 47 and 91 % with nine, as build/tests/bench_integer prints.
 **
 ** Not here: which bytes a tile reads (packed.c, panel.c).

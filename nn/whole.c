@@ -28,7 +28,7 @@
 ** plain way (packed.c) is faster.
 **
 ** Of the time four fifths are the products, at 65 to 80 % of what VPMADDWD can
-** do (Zen 3); the rest are bytes again (integer.c), A' and B'.
+** do (Zen 3); the rest are bytes again (requantise.c), A' and B'.
 **
 ** Not here: few channels, and strides by which cutting saves little (packed.c).
 */

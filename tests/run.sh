@@ -49,8 +49,8 @@ suite_unit() {
     programs build/emulated test_floats test_integer test_planes test_codes \
       test_features test_halves test_tiles
     # All of it takes minutes there.
-    build/emulated/test_quantise test_again 2>&1 ||
-      echo "not ok - emulated test_quantise exited with status $?"
+    build/emulated/test_quantise test_again 2>&1 | grep -E '^(not )?ok ' ||
+      echo "not ok - emulated test_quantise"
   else
     echo "ok - emulated AVX-512 and AMX # SKIP no libsimde-dev"
   fi

@@ -117,7 +117,7 @@ E := build/emulated
 EMULATED := $(if $(wildcard /usr/include/simde/x86/avx512.h),\
               test_floats test_integer test_planes test_codes \
               test_features test_halves test_quantise test_tiles)
-EMULATED_SRC := nn/cpu.c $(shell grep -l 'immintrin.h' nn/*.c)
+EMULATED_SRC := nn/cpu.c nn/mix.c $(shell grep -l 'immintrin.h' nn/*.c)
 EMULATED_NN := $(EMULATED_SRC:%.c=$(E)/obj/%.o)
 $(E)/obj/%.o: %.c $(wildcard tests/emulated/*.h)
 	@mkdir -p $(@D)

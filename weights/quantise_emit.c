@@ -140,7 +140,8 @@ nn_status quantise_tensor(quantise *q, const quantise_node *node,
 
 static uint8_t *emit_bytes(quantise *q, const nn_blob *blob) {
   size_t n = nn_mul(nn_mul(blob->slots, 4), (size_t)q->batch);
-  uint8_t *bytes = nn_alloc(&nn_memory_libc, n);
+  /* Kernels look at three bytes behind the last image. */
+  uint8_t *bytes = n < SIZE_MAX - 4 ? nn_alloc(&nn_memory_libc, n + 4) : NULL;
   if (!bytes) nn_fail(q->err, NN_NOMEM, "out of memory");
   return bytes;
 }
@@ -155,8 +156,10 @@ static nn_status emit_run(quantise *q, quantise_node *node) {
   size_t slots = nn_int_scratch(layer, q->draft->blobs);
   node->bytes = emit_bytes(q, &q->draft->blobs[node->made]);
   if (!node->bytes) return q->err->status;
-  float *scratch = nn_alloc(&nn_memory_libc,
-                            nn_mul(slots, 4) + NN_FLOAT_SCRATCH * 4);
+  float *scratch = NULL;
+  if (slots < NN_ALLOC_MAX / 4) {
+    scratch = nn_alloc(&nn_memory_libc, (slots + NN_FLOAT_SCRATCH) * 4);
+  }
   if (!scratch) return nn_fail(q->err, NN_NOMEM, "out of memory");
   step.private_scratch = scratch;
   step.scratch = scratch + NN_FLOAT_SCRATCH;

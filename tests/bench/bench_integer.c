@@ -9,7 +9,7 @@
 ** that is of what the form's instructions could do at this clock: two of them a
 ** cycle, but of AMX's one in 16.  Of a form that takes many blocks of sixteen
 ** outputs at once a third number is of that: a panel of rows that are gathered,
-** by 128 outputs, and a byte's requantisation with its rows together.
+** by 128 outputs.  Bytes of a row of 256 channels, and of rows of 16.
 ** Processor time, the best of many runs.
 */
 #include <stdio.h>

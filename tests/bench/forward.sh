@@ -1,10 +1,10 @@
 #!/bin/sh
-# The forward pass beside onnxruntime's, oneDNN's, OpenCV's and PyTorch's, on the
-# networks of the peers folder: the paper's CaffeNet-48 and a small 32x32 net, in
-# float32 and in integers.  The same weights; rounds go to the engines in turn,
-# and of each the least time counts, since machines are shared.  Where the CPU
-# has AMX, integer networks run on its tiles as well, and where it has more than
-# AVX2, also without that.
+# The forward pass beside onnxruntime's, oneDNN's, OpenCV's and PyTorch's, on
+# the networks of the peers folder: the paper's CaffeNet-48 and a small 32x32
+# net, in float32 and in integers.  The same weights; rounds go to the engines
+# in turn, and of each the least time counts, since machines are shared.  Where
+# the CPU has AMX, integer networks run on its tiles as well, and where it has
+# more than AVX2, also without that.
 #
 # build/peers is made by `make test` where ../shared/peers is; onnxruntime comes
 # with `make bench-peers`, oneDNN with Debian's libdnnl-dev.  ROUNDS=3.
@@ -14,6 +14,7 @@ out=build/peers
 images=../shared/data/tinyimagenet-a.db
 venv=build/venv-bench/bin/python
 rounds=${ROUNDS:-3}
+ENGINE='' RUN='' BATCHES=''
 if [ ! -f $out/caffenet48.safetensors ] || [ ! -d $peers ]; then
   echo "skipped: no $out/caffenet48.safetensors (make test makes it where" \
     "../shared/peers is)"
@@ -59,6 +60,8 @@ if grep -qE 'avx512_vnni|avx_vnni' /proc/cpuinfo; then
     "-DNN_CPU_MASK=(~(unsigned)($more|NN_CPU_BITALG|NN_CPU_AMX))" -o $avx2 \
     nn/*.c weights/binhash_run.c -lm -ldl -lpthread 2>$out/avx2.log ||
     { echo "(no binhash-run for AVX2 alone: $out/avx2.log)"; rm -f $avx2; }
+elif grep -q avx2 /proc/cpuinfo; then
+  cp build/binhash-run $avx2
 else
   rm -f $avx2
 fi
@@ -103,15 +106,15 @@ row() {
       : >$out/ours.ms; : >$out/blas.ms; : >$out/theirs.ms
       round=0
       while [ $round -lt "$rounds" ]; do
-        ours "$model" "$input" $threads $batch $runs ${ENGINE:-fast} \
+        ours "$model" "$input" $threads "$batch" $runs "${ENGINE:-fast}" \
           >>$out/ours.ms
         [ "$ENGINE$RUN" ] ||
-          ours "$model" "$input" $threads $batch $runs blas >>$out/blas.ms
-        $peer $threads $batch "$@" >>$out/theirs.ms
+          ours "$model" "$input" $threads "$batch" $runs blas >>$out/blas.ms
+        $peer $threads "$batch" "$@" >>$out/theirs.ms
         round=$((round + 1))
       done
       [ -s $out/ours.ms ] || return   # no such tiles
-      awk -v name="$name" -v t=$threads -v b=$batch -v peer="$peer" \
+      awk -v name="$name" -v t=$threads -v b="$batch" -v peer="$peer" \
         -v a="$(least <$out/ours.ms)" -v o="$(least <$out/blas.ms)" \
         -v p="$(least <$out/theirs.ms)" 'BEGIN {
           printf("  %-27s %d thread%s batch %2d: ours %7.2f ms an image", \
@@ -147,12 +150,13 @@ if grep -q amx_int8 /proc/cpuinfo; then
   ENGINE='' BATCHES=''
 fi
 # All that the CPU has is theirs alone.
-[ ! -x $avx2 ] || RUN=$avx2
-row "CaffeNet-48, integers, AVX2" $out/caffenet48-int8.safetensors \
-  $out/input32.f32 onnx
-row "small net, integers, AVX2" $out/small48-int8.safetensors \
-  $out/small_input32.f32 onnx small
-RUN=''
+if [ -x $avx2 ]; then
+  RUN=$avx2
+  row "CaffeNet-48, integers, AVX2" $out/caffenet48-int8.safetensors \
+    $out/input32.f32 onnx
+  row "small net, integers, AVX2" $out/small48-int8.safetensors \
+    $out/small_input32.f32 onnx small
+fi
 
 # From nothing to the code of one picture, the model's file in the page cache:
 # through the extension (which maps the file, and takes its sha256), and

@@ -141,10 +141,10 @@ static size_t up_to(size_t n, size_t multiple) {
 static void check_blocks(const nn_int_form *form, int kind, int blocks,
                          int rows, int quads) {
   size_t n = 4 * (size_t)quads, one = n * NN_INT_BLOCK;
-  size_t row = up_to(n, 4 * NN_INT_PANEL_QUADS);
+  size_t row = form->tile == 1 ? n : up_to(n, 4 * NN_INT_TILE_QUADS);
   size_t stride = row + test_below(&rng, 99);
   size_t apart = one + 64 * test_below(&rng, 3);
-  size_t all = up_to((size_t)rows, NN_INT_PANEL_ROWS);
+  size_t all = up_to((size_t)rows, (size_t)form->tile);
   size_t weights = (size_t)(blocks - 1) * apart + one;
   guarded in = guard((all - 1) * stride + row);
   guarded weight = guard(weights + NN_INT_SLACK);
@@ -446,7 +446,9 @@ static const struct {
     {"generic", 0},
 #ifdef __x86_64__
     {"avx2", NN_CPU_AVX2},
+#ifdef NN_AVXVNNI_KERNEL
     {"avxvnni", NN_CPU_AVX2 | NN_CPU_AVXVNNI},
+#endif
     {"avx512vnni", NN_CPU_AVX512VNNI},
 #if NN_AMX_KERNEL
     {"amx", NN_CPU_AVX512VNNI | NN_CPU_AMX},

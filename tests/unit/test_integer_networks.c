@@ -337,6 +337,12 @@ static void test_scales(void **state) {
     net_add(&t, NN_CONVOLUTION, 1, (int[]){0}, 0);
     net_add(&t, NN_CONVOLUTION, 1, (int[]){1}, i % 5 == 4);
     check_net(&t, 1 + i % 3);
+    uint8_t *file;
+    nn_model *model = open_net(&t, &file);
+    assert_non_null(model->layers[0].whole.alone);
+    assert_int_equal(model->layers[1].whole.alone != NULL, i % 5 != 4);
+    nn_model_close(model);
+    free(file);
     net_close(&t);
   }
 }
