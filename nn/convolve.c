@@ -71,8 +71,7 @@ static convolve_source convolve_layout(const nn_layer *l, const nn_blob *in) {
   size_t w = (size_t)in->w + (size_t)l->pad[1] + (size_t)l->pad[3];
   size_t h = (size_t)in->h + (size_t)l->pad[0] + (size_t)l->pad[2];
   s.base = s.end = NULL;
-  s.direct = stride == 1 && !l->pad[0] && !l->pad[1] && !l->pad[2] &&
-             !l->pad[3];
+  s.direct = stride == 1 && nn_layer_unpadded(l);
   s.phase = nn_pieces(w, stride);
   s.row = s.phase * stride;
   s.plane = nn_mul(s.row, h);

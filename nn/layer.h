@@ -147,6 +147,16 @@ typedef struct nn_layer {
   nn_whole whole;         /* in integer networks */
 } nn_layer;
 
+/* Convolutions, pooling: no padding; and one tap that sees each position. */
+static inline int nn_layer_unpadded(const nn_layer *l) {
+  return !l->pad[0] && !l->pad[1] && !l->pad[2] && !l->pad[3];
+}
+
+static inline int nn_layer_pointwise(const nn_layer *l) {
+  return l->kernel[0] == 1 && l->kernel[1] == 1 && l->stride[0] == 1 &&
+         l->stride[1] == 1 && nn_layer_unpadded(l);
+}
+
 /* One layer over n images ------------------------------------------------- */
 
 typedef struct nn_step {

@@ -41,12 +41,6 @@ static float layers_positive(float x) {
 
 /* Convolution ------------------------------------------------------------- */
 
-static int layers_pointwise(const nn_layer *l) {
-  return l->kernel[0] == 1 && l->kernel[1] == 1 && l->stride[0] == 1 &&
-         l->stride[1] == 1 && !l->pad[0] && !l->pad[1] && !l->pad[2] &&
-         !l->pad[3];
-}
-
 /* Rows of the unrolled matrix: the weights of one output channel. */
 static size_t layers_depth(const nn_layer *l, const nn_blob *in) {
   return (size_t)(in->c / l->group) * (size_t)l->kernel[0] *
@@ -66,7 +60,7 @@ size_t nn_layer_scratch(const nn_layer *l, const nn_blob *blobs) {
   if (nn_depthwise(l, blobs)) return 0;
   size_t copy = nn_winograd_fits(l, blobs) ? nn_winograd_scratch(l, blobs)
                                            : nn_convolve_scratch(l, blobs);
-  if (layers_pointwise(l)) return copy;
+  if (nn_layer_pointwise(l)) return copy;
   size_t columns = nn_mul(nn_mul(layers_depth(l, in), (size_t)top->w),
                           (size_t)layers_strip(l, in, top));
   return copy > columns ? copy : columns;
@@ -167,7 +161,7 @@ static void layers_convolution(const nn_step *s) {
   const nn_layer *l = s->layer;
   const nn_blob *in = &s->blobs[l->bottom[0]], *top = &s->blobs[l->top];
   int m = top->c / l->group, k = (int)layers_depth(l, in);
-  int plane = top->h * top->w, pointwise = layers_pointwise(l);
+  int plane = top->h * top->w, pointwise = nn_layer_pointwise(l);
   int strip = pointwise ? top->h : layers_strip(l, in, top);
   size_t group_in = in->size / (size_t)l->group;
   for (int i = 0; i < s->n; i++) {

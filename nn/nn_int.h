@@ -418,8 +418,7 @@ nn_status nn_packed_ready(nn_model *model, nn_layer *layer, nn_error *err);
 /* packed.c: a block of a layer's output channels: which, and what they read. */
 typedef struct nn_int_block {
   int out, outs;    /* channels [out, out + outs) */
-  int in, ins;      /* from channels [in, in + ins) */
-  int quads;        /* which are read four at a time */
+  int in, quads;    /* from channel `in` on, four at a time */
 } nn_int_block;
 
 /* Block k; how many see the same channels one after the other, and there are;
@@ -430,9 +429,36 @@ int nn_packed_unit(const nn_layer *layer, const nn_blob *blobs);
 int nn_packed_blocks(const nn_layer *layer, const nn_blob *blobs);
 size_t nn_packed_taps(const nn_layer *layer);
 size_t nn_packed_bytes(const nn_layer *layer, const nn_blob *blobs);
-/* The sums of a block at `rows` positions become what the layer writes. */
-void nn_packed_write(const nn_int_step *step, const nn_int_block *block,
-                     int rows, size_t position, const int32_t *sums);
+/* The sums of channels [out, out + outs) at `rows` positions, NN_INT_BLOCK
+** apart, become what the layer writes. */
+void nn_packed_write(const nn_int_step *step, int out, int outs, int rows,
+                     size_t position, const int32_t *sums);
+
+/* A layer's work in tasks: strips of positions by parts of the blocks. */
+typedef struct nn_int_tasks {
+  size_t positions, strip, strips;   /* of all, of a task; tasks for these */
+  int blocks, part;                  /* of all, of a task */
+} nn_int_tasks;
+
+/* Positions [first, last) of blocks [block, end). */
+typedef struct nn_int_share {
+  size_t first, last;
+  int block, end;
+} nn_int_share;
+
+static inline size_t nn_int_count(const nn_int_tasks *t) {
+  return t->strips * (size_t)((t->blocks + t->part - 1) / t->part);
+}
+
+static inline nn_int_share nn_int_task(const nn_int_tasks *t, size_t task) {
+  nn_int_share s;
+  s.first = task % t->strips * t->strip;
+  s.last = s.first + t->strip;
+  if (s.last > t->positions) s.last = t->positions;
+  s.block = (int)(task / t->strips) * t->part;
+  s.end = t->blocks - s.block < t->part ? t->blocks : s.block + t->part;
+  return s;
+}
 
 /* panel.c: the same layers where the form has `many`; whether it is for this
 ** one. */

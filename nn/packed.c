@@ -70,8 +70,7 @@ nn_int_block nn_packed_block(const nn_layer *l, const nn_blob *blobs, int k) {
   b.outs = groups * outputs - part;
   if (b.outs > NN_INT_BLOCK) b.outs = NN_INT_BLOCK;
   b.in = first * inputs;
-  b.ins = groups * inputs;
-  b.quads = (b.ins + 3) / 4;
+  b.quads = (groups * inputs + 3) / 4;
   return b;
 }
 
@@ -108,10 +107,9 @@ static void packed_filter(const nn_layer *l, const nn_blob *blobs,
 /* Whether each channel is made of its own at the same position alone. */
 static int packed_alone(const nn_layer *l, const nn_blob *blobs) {
   const nn_blob *top = &blobs[l->top];
-  return l->type == NN_CONVOLUTION && nn_packed_taps(l) == 1 &&
+  return l->type == NN_CONVOLUTION && nn_layer_pointwise(l) &&
          l->group == top->c && l->group == blobs[l->bottom[0]].c &&
-         l->stride[0] == 1 && l->stride[1] == 1 && !l->pad[0] && !l->pad[1] &&
-         !l->pad[2] && !l->pad[3] && !top->quant.sums;
+         !top->quant.sums;
 }
 
 static nn_status packed_tables(nn_model *model, nn_layer *layer,
@@ -201,23 +199,22 @@ static void packed_point(const nn_int_step *s, size_t position, size_t apart,
   }
 }
 
-void nn_packed_write(const nn_int_step *s, const nn_int_block *b, int rows,
+void nn_packed_write(const nn_int_step *s, int out, int outs, int rows,
                      size_t position, const int32_t *sums) {
   const nn_blob *top = &s->blobs[s->layer->top];
   const nn_whole *w = &s->layer->whole;
-  const int32_t *bias = w->folded + b->out;
-  size_t at = (size_t)b->out;
+  const int32_t *bias = w->folded + out;
+  size_t stride = nn_int_stride(top);
   if (!top->quant.sums) {
-    s->form->bytes(rows, b->outs, sums, bias, w->multiplier + at, w->shift + at,
+    s->form->bytes(rows, outs, sums, bias, w->multiplier + out, w->shift + out,
                    nn_int_zero(top, 0), top->quant.max,
-                   (uint8_t *)s->out + position * nn_int_stride(top) + at,
-                   nn_int_stride(top));
+                   (uint8_t *)s->out + position * stride + out, stride);
     return;
   }
   for (int r = 0; r < rows; r++, sums += NN_INT_BLOCK) {
     int32_t *to = (int32_t *)s->out + (position + (size_t)r) * (size_t)top->c +
-                  at;
-    for (int o = 0; o < b->outs; o++) to[o] = sums[o] + bias[o];
+                  out;
+    for (int o = 0; o < outs; o++) to[o] = sums[o] + bias[o];
   }
 }
 
@@ -248,7 +245,7 @@ static void packed_strip(const nn_int_step *s, size_t first, size_t last,
       (wide ? s->form->wide : s->form->sums)(
           rows, (int)taps, b.quads, pointers + (p - first) * taps,
           l->whole.packed + (size_t)k * bytes, sums);
-      nn_packed_write(s, &b, rows, p, sums);
+      nn_packed_write(s, b.out, b.outs, rows, p, sums);
     }
   }
 }
@@ -281,61 +278,59 @@ static void packed_look_up(const nn_int_step *s, size_t positions) {
   }
 }
 
-/* A layer's work in tasks: strips of positions by parts of the blocks. */
 typedef struct packed_job {
   const nn_int_step *step;
-  size_t positions, strip, strips;
-  int blocks, part;             /* of all, of a task */
+  nn_int_tasks tasks;
   int alone;                    /* scratch memory is the step's */
 } packed_job;
 
 static void packed_task(void *context, size_t task, int worker) {
   const packed_job *job = context;
   const nn_int_step *s = job->step;
-  size_t first = task % job->strips * job->strip, last = first + job->strip;
-  int block = (int)(task / job->strips) * job->part;
-  int end = job->blocks - block < job->part ? job->blocks : block + job->part;
+  nn_int_share share = nn_int_task(&job->tasks, task);
   int32_t *sums = s->scratch;
   if (!job->alone) {
     sums = (int32_t *)(void *)(s->private_scratch +
                                (size_t)worker * NN_FLOAT_SCRATCH);
   }
-  packed_strip(s, first, last < job->positions ? last : job->positions, block,
-               end, (const uint8_t **)(void *)(sums + (size_t)s->form->rows *
-                                                          NN_INT_BLOCK),
+  packed_strip(s, share.first, share.last, share.block, share.end,
+               (const uint8_t **)(void *)(sums + (size_t)s->form->rows *
+                                                     NN_INT_BLOCK),
                sums);
+}
+
+static void packed_pointers(const nn_int_step *s, size_t positions) {
+  packed_job job = {.step = s};
+  nn_int_tasks *t = &job.tasks;
+  size_t rows = (size_t)s->form->rows, threads = (size_t)nn_team_size(s->team);
+  t->positions = positions;
+  t->strip = PACKED_POINTERS / (nn_packed_taps(s->layer) * rows) * rows;
+  if (t->strip < rows) t->strip = rows;
+  t->blocks = t->part = nn_packed_blocks(s->layer, s->blobs);
+  job.alone = threads == 1 || nn_packed_scratch(s->layer) > NN_FLOAT_SCRATCH;
+  if (!job.alone) {
+    size_t share = nn_pieces(nn_pieces(positions, 2 * threads), rows) * rows;
+    if (share < t->strip) t->strip = share;
+  }
+  t->strips = nn_pieces(positions, t->strip);
+  if (!job.alone && t->strips < 2 * threads) {
+    size_t parts = nn_pieces(2 * threads, t->strips);
+    t->part = (int)nn_pieces((size_t)t->blocks, parts);
+  }
+  nn_team_run(job.alone ? NULL : s->team, nn_int_count(t), packed_task, &job);
 }
 
 void nn_packed_run(const nn_int_step *s) {
   const nn_blob *top = &s->blobs[s->layer->top];
-  packed_job job;
-  size_t rows = (size_t)s->form->rows, threads = (size_t)nn_team_size(s->team);
-  job.step = s;
-  job.positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
-  job.strip = PACKED_POINTERS / (nn_packed_taps(s->layer) * rows) * rows;
-  if (job.strip < rows) job.strip = rows;
-  job.blocks = job.part = nn_packed_blocks(s->layer, s->blobs);
-  job.alone = threads == 1 || nn_packed_scratch(s->layer) > NN_FLOAT_SCRATCH;
-  if (!job.alone) {
-    size_t share = (job.positions + 2 * threads - 1) / (2 * threads);
-    share = (share + rows - 1) / rows * rows;
-    if (share < job.strip) job.strip = share;
-  }
-  job.strips = (job.positions + job.strip - 1) / job.strip;
-  if (!job.alone && job.strips < 2 * threads) {
-    int parts = (int)((2 * threads + job.strips - 1) / job.strips);
-    job.part = (job.blocks + parts - 1) / parts;
-  }
-  size_t parts = (size_t)((job.blocks + job.part - 1) / job.part);
+  size_t positions = (size_t)s->n * (size_t)top->h * (size_t)top->w;
   if (s->layer->whole.alone) {
-    packed_look_up(s, job.positions);
+    packed_look_up(s, positions);
   } else if (s->layer->whole.words && nn_words_of(s->form)) {
     nn_whole_run(s);
   } else if (nn_panel_fits(s)) {
     nn_panel_run(s);
   } else {
-    nn_team_run(job.alone ? NULL : s->team, job.strips * parts, packed_task,
-                &job);
+    packed_pointers(s, positions);
   }
-  packed_fill(top, job.positions, s->out);
+  packed_fill(top, positions, s->out);
 }

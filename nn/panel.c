@@ -52,13 +52,12 @@
 typedef struct panel_job {
   const nn_int_step *step;
   const nn_blob *in, *top;
-  size_t taps, bytes;           /* of a block's weights */
+  size_t bytes;                 /* of a block's weights */
   size_t quads, stride;         /* of a row: of each tap's channels; bytes */
   size_t whole;                 /* quads of a row */
   int flat;                     /* rows are images that can be read as such */
   int rows;                     /* of a panel, at most; 0: none fits */
-  size_t positions, strip, strips;
-  int blocks, part;             /* of all, of a task */
+  nn_int_tasks tasks;
 } panel_job;
 
 /* Rows -------------------------------------------------------------------- */
@@ -69,8 +68,7 @@ static int panel_flat(const nn_int_step *s) {
   const nn_blob *in = &s->blobs[l->bottom[0]];
   return l->group == 1 && l->kernel[0] == in->h && l->kernel[1] == in->w &&
          (l->dilation[0] == 1 || in->h == 1) &&
-         (l->dilation[1] == 1 || in->w == 1) && !l->pad[0] && !l->pad[1] &&
-         !l->pad[2] && !l->pad[3];
+         (l->dilation[1] == 1 || in->w == 1) && nn_layer_unpadded(l);
 }
 
 static void panel_open(const nn_int_step *s, panel_job *job) {
@@ -81,7 +79,6 @@ static void panel_open(const nn_int_step *s, panel_job *job) {
   job->step = s;
   job->in = &s->blobs[l->bottom[0]];
   job->top = &s->blobs[l->top];
-  job->taps = nn_packed_taps(l);
   job->bytes = nn_packed_bytes(l, s->blobs);
   job->quads = (size_t)b.quads;
   job->whole = job->bytes / NN_INT_BLOCK / 4;
@@ -248,7 +245,7 @@ static void panel_blocks(const panel_job *job, size_t first, int rows,
                   l->whole.packed + (size_t)k * job->bytes, sums);
     for (int i = 0; i < count; i++) {
       if (i) b = nn_packed_block(l, s->blobs, k + i);
-      nn_packed_write(s, &b, rows, first,
+      nn_packed_write(s, b.out, b.outs, rows, first,
                       sums + i * NN_INT_PANEL * NN_INT_BLOCK);
     }
   }
@@ -257,18 +254,16 @@ static void panel_blocks(const panel_job *job, size_t first, int rows,
 static void panel_task(void *context, size_t task, int worker) {
   const panel_job *job = context;
   const nn_int_step *s = job->step;
-  size_t first = task % job->strips * job->strip, last = first + job->strip;
-  int block = (int)(task / job->strips) * job->part;
-  int end = job->blocks - block < job->part ? job->blocks : block + job->part;
+  nn_int_share share = nn_int_task(&job->tasks, task);
   uintptr_t at = (uintptr_t)(s->private_scratch +
                              (size_t)worker * NN_FLOAT_SCRATCH);
   int32_t *sums = (int32_t *)((at + PANEL_LINE - 1) / PANEL_LINE * PANEL_LINE);
-  if (last > job->positions) last = job->positions;
   if (s->form->open) s->form->open();
-  for (size_t p = first; p < last; p += (size_t)job->rows) {
-    int rows = last - p < (size_t)job->rows ? (int)(last - p) : job->rows;
-    panel_blocks(job, p, rows, block, end, (uint8_t *)(sums + PANEL_SUMS),
-                 sums);
+  for (size_t p = share.first; p < share.last; p += (size_t)job->rows) {
+    size_t left = share.last - p;
+    int rows = left < (size_t)job->rows ? (int)left : job->rows;
+    panel_blocks(job, p, rows, share.block, share.end,
+                 (uint8_t *)(sums + PANEL_SUMS), sums);
   }
   if (s->form->close) s->form->close();
 }
@@ -277,24 +272,24 @@ static void panel_task(void *context, size_t task, int worker) {
 ** together. */
 void nn_panel_run(const nn_int_step *s) {
   panel_job job;
+  nn_int_tasks *t = &job.tasks;
   panel_open(s, &job);
   size_t threads = (size_t)nn_team_size(s->team), rows = (size_t)job.rows;
-  job.positions = (size_t)s->n * (size_t)job.top->h * (size_t)job.top->w;
-  job.blocks = nn_packed_blocks(s->layer, s->blobs);
-  size_t panels = nn_pieces(job.positions, rows), most = PANEL_MOST;
+  t->positions = (size_t)s->n * (size_t)job.top->h * (size_t)job.top->w;
+  t->blocks = nn_packed_blocks(s->layer, s->blobs);
+  size_t panels = nn_pieces(t->positions, rows), most = PANEL_MOST;
   if (threads > 1 && panels / (PANEL_TASKS * threads) < most) {
     most = panels / (PANEL_TASKS * threads);
   }
-  job.strip = (most ? most : 1) * rows;
-  job.strips = nn_pieces(job.positions, job.strip);
-  size_t parts = nn_pieces((size_t)job.blocks * job.bytes, PANEL_WEIGHTS);
-  if (threads > 1 && parts * job.strips < PANEL_LEAST * threads) {
-    parts = nn_pieces(PANEL_LEAST * threads, job.strips);
+  t->strip = (most ? most : 1) * rows;
+  t->strips = nn_pieces(t->positions, t->strip);
+  size_t parts = nn_pieces((size_t)t->blocks * job.bytes, PANEL_WEIGHTS);
+  if (threads > 1 && parts * t->strips < PANEL_LEAST * threads) {
+    parts = nn_pieces(PANEL_LEAST * threads, t->strips);
   }
-  size_t fours = nn_pieces((size_t)job.blocks, NN_INT_PANEL_BLOCKS);
-  job.part = (int)nn_pieces(fours, parts) * NN_INT_PANEL_BLOCKS;
-  parts = nn_pieces((size_t)job.blocks, (size_t)job.part);
-  nn_team_run(s->team, job.strips * parts, panel_task, &job);
+  size_t fours = nn_pieces((size_t)t->blocks, NN_INT_PANEL_BLOCKS);
+  t->part = (int)nn_pieces(fours, parts) * NN_INT_PANEL_BLOCKS;
+  nn_team_run(s->team, nn_int_count(t), panel_task, &job);
 }
 
 #else

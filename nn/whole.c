@@ -373,32 +373,13 @@ static inline void whole_sums(const int32_t *m, size_t apart,
   }
 }
 
-/* Outputs [o, o + n) of one or two positions become what the layer writes. */
-static void whole_write(const whole_job *job, size_t position, int positions,
-                        size_t o, size_t n, int32_t (*sums)[NN_INT_BLOCK]) {
-  const nn_int_step *s = job->step;
-  const nn_whole *w = &job->layer->whole;
-  const nn_blob *top = job->top;
-  size_t stride = nn_int_stride(top);
-  if (!top->quant.sums) {
-    s->form->bytes(positions, (int)n, *sums, w->folded + o, w->multiplier + o,
-                   w->shift + o, nn_int_zero(top, 0), top->quant.max,
-                   (uint8_t *)s->out + position * stride + o, stride);
-    return;
-  }
-  for (int k = 0; k < positions; k++) {
-    int32_t *to = (int32_t *)s->out + (position + (size_t)k) * (size_t)top->c +
-                  o;
-    for (size_t i = 0; i < n; i++) to[i] = sums[k][i] + w->folded[o + i];
-  }
-}
-
 /* The products of tiles [tile, tile + n), which lie at m, with one block. */
 static void whole_outputs(const whole_job *job, size_t tile, size_t n,
                           size_t block, const int32_t *m) {
   size_t all = whole_blocks(job->layer, job->top), from = block % all;
   size_t o = block / all * job->outputs + from * NN_INT_BLOCK;
   size_t left = job->outputs - from * NN_INT_BLOCK;
+  int outs = left < NN_INT_BLOCK ? (int)left : NN_INT_BLOCK;
   size_t w = (size_t)job->top->w, h = (size_t)job->top->h;
   for (size_t t = tile; t < tile + n; t++, m += NN_INT_BLOCK) {
     int32_t sums[4][NN_INT_BLOCK];
@@ -406,8 +387,8 @@ static void whole_outputs(const whole_job *job, size_t tile, size_t n,
     size_t row = (job->first + t / (job->wide * job->high)) * h + y;
     whole_sums(m, n * NN_INT_BLOCK, sums);
     for (size_t i = 0; i < 2 && y + i < h; i++) {
-      whole_write(job, (row + i) * w + x, x + 1 < w ? 2 : 1, o,
-                  left < NN_INT_BLOCK ? left : NN_INT_BLOCK, sums + 2 * i);
+      nn_packed_write(job->step, (int)o, outs, x + 1 < w ? 2 : 1,
+                      (row + i) * w + x, sums[2 * i]);
     }
   }
 }

@@ -277,8 +277,7 @@ static nn_status graph_mean(quantise *q, quantise_node *node) {
   const nn_layer *l = node->source;
   const quantise_node *in = node->bottom[0];
   if (!l->average || l->kernel[0] != in->h || l->kernel[1] != in->w ||
-      l->dilation[0] > 1 || l->dilation[1] > 1 || l->pad[0] || l->pad[1] ||
-      l->pad[2] || l->pad[3]) {
+      l->dilation[0] > 1 || l->dilation[1] > 1 || !nn_layer_unpadded(l)) {
     return NN_OK;
   }
   double *gain = quantise_alloc(q, (size_t)node->c, sizeof(double));
